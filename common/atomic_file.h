@@ -1,0 +1,22 @@
+/*
+ * Whole files, written so that a crash at any instant leaves the old one, the
+ * new one or none, never a part: temporary name in the same folder, fsync,
+ * rename, fsync of the folder.
+ */
+#ifndef COMMON_ATOMIC_FILE_H
+#define COMMON_ATOMIC_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Writes size bytes under path with this mode. With exclusive, an existing
+ * file is never replaced: false with errno EEXIST. False: errno is set, and no
+ * temporary file is left. */
+bool atomic_file_write(const char *path, const void *data, size_t size, mode_t mode, bool exclusive);
+
+/* Reads a whole file of at most max bytes. Returns a buffer from malloc with a
+ * NUL behind it, its size in *size, or NULL with errno (EFBIG: longer than max). */
+unsigned char *atomic_file_read(const char *path, size_t max, size_t *size);
+
+#endif

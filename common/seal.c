@@ -1,0 +1,116 @@
+#include "common/seal.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/uuid.h"
+
+enum {
+	VERSION = 1,
+	NONCE = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
+	TAG = crypto_aead_xchacha20poly1305_ietf_ABYTES,
+	BASE64 = sodium_base64_VARIANT_ORIGINAL
+};
+
+static const char *const kinds[SEAL_KIND_COUNT] = {"password", "message", "keys", "seed"};
+
+void
+seal_subkey(const unsigned char master[SEAL_KEY_BYTES], const char *escrow_id,
+    unsigned char subkey[SEAL_KEY_BYTES])
+{
+	static const unsigned char personal[crypto_generichash_blake2b_PERSONALBYTES] = "msigd escrow v1";
+	unsigned char salt[UUID_BYTES];
+
+	uuid_to_bytes(escrow_id, salt);
+	crypto_generichash_blake2b_salt_personal(subkey, SEAL_KEY_BYTES, NULL, 0,
+	    master, SEAL_KEY_BYTES, salt, personal);
+}
+
+void
+seal_fingerprint(const unsigned char master[SEAL_KEY_BYTES], char out[SEAL_FINGERPRINT_TEXT])
+{
+	static const unsigned char personal[crypto_generichash_blake2b_PERSONALBYTES] = "msigd key id v1";
+	static const unsigned char salt[crypto_generichash_blake2b_SALTBYTES];
+	unsigned char hash[16];
+
+	crypto_generichash_blake2b_salt_personal(hash, sizeof hash, NULL, 0,
+	    master, SEAL_KEY_BYTES, salt, personal);
+	sodium_bin2hex(out, SEAL_FINGERPRINT_TEXT, hash, (SEAL_FINGERPRINT_TEXT - 1) / 2);
+}
+
+static size_t
+associated_data(const struct seal_place *place, char *out, size_t size)
+{
+	return (size_t)snprintf(out, size, "msigd/%d/%s/%d/%s/%d/%s", VERSION, place->escrow_id,
+	    place->attempt, role_name(place->role), place->round, kinds[place->kind]);
+}
+
+void
+seal(const unsigned char subkey[SEAL_KEY_BYTES], const struct seal_place *place,
+    const void *plain, size_t plain_size, unsigned char *out)
+{
+	char ad[128];
+	size_t ad_size = associated_data(place, ad, sizeof ad);
+
+	out[0] = VERSION;
+	randombytes_buf(out + 1, NONCE);
+	crypto_aead_xchacha20poly1305_ietf_encrypt(out + 1 + NONCE, NULL, plain, plain_size,
+	    (const unsigned char *)ad, ad_size, NULL, out + 1, subkey);
+}
+
+bool
+unseal(const unsigned char subkey[SEAL_KEY_BYTES], const struct seal_place *place,
+    const void *sealed, size_t sealed_size, unsigned char *out)
+{
+	const unsigned char *in = sealed;
+	char ad[128];
+	size_t ad_size = associated_data(place, ad, sizeof ad);
+
+	if (sealed_size < SEAL_OVERHEAD || in[0] != VERSION)
+		return false;
+	return crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, in + 1 + NONCE,
+	    sealed_size - 1 - NONCE, (const unsigned char *)ad, ad_size, in + 1, subkey) == 0;
+}
+
+char *
+seal_base64(const unsigned char subkey[SEAL_KEY_BYTES], const struct seal_place *place,
+    const void *plain, size_t plain_size)
+{
+	size_t sealed_size = plain_size + SEAL_OVERHEAD;
+	size_t text_size = sodium_base64_encoded_len(sealed_size, BASE64);
+	unsigned char *sealed = malloc(sealed_size);
+	char *text = malloc(text_size);
+
+	if (sealed != NULL && text != NULL) {
+		seal(subkey, place, plain, plain_size, sealed);
+		sodium_bin2base64(text, text_size, sealed, sealed_size, BASE64);
+	} else {
+		free(text);
+		text = NULL;
+	}
+	free(sealed);
+	return text;
+}
+
+unsigned char *
+unseal_base64(const unsigned char subkey[SEAL_KEY_BYTES], const struct seal_place *place,
+    const char *text, size_t *size)
+{
+	size_t text_size = strlen(text), sealed_size;
+	unsigned char *sealed = malloc(text_size + 1);
+	unsigned char *plain = malloc(text_size + 1);
+	bool ok = sealed != NULL && plain != NULL &&
+	    sodium_base642bin(sealed, text_size, text, text_size, NULL, &sealed_size, NULL, BASE64) == 0 &&
+	    unseal(subkey, place, sealed, sealed_size, plain);
+
+	free(sealed);
+	if (!ok) {
+		free(plain);
+		return NULL;
+	}
+	*size = sealed_size - SEAL_OVERHEAD;
+	plain[*size] = '\0';
+	return plain;
+}

@@ -1,0 +1,19 @@
+/* Escrow ids: UUIDs in the text form of RFC 4122, always in lower case here. */
+#ifndef COMMON_UUID_H
+#define COMMON_UUID_H
+
+#include <stdbool.h>
+
+enum { UUID_BYTES = 16, UUID_TEXT = 37 /* with the NUL */ };
+
+/* Takes 8-4-4-4-12 hexadecimal digits in either case; writes lower case.
+ * False, and out untouched, when text is anything else. */
+bool uuid_normalise(const char *text, char out[UUID_TEXT]);
+
+/* A random (version 4) one. sodium_init() must have been called. */
+void uuid_random(char out[UUID_TEXT]);
+
+/* The 16 bytes of a normalised one. */
+void uuid_to_bytes(const char text[UUID_TEXT], unsigned char out[UUID_BYTES]);
+
+#endif

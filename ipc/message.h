@@ -1,0 +1,117 @@
+/*
+ * What is said over fd 3 between the supervisor and a worker, and when.
+ *
+ * Every frame is a JSON object with a string "type". Every frame of a worker
+ * but its hello carries the "generation" it was given in start; a frame of
+ * another generation is dropped. Sealed things (common/seal.h) are base64.
+ * A frame that the table does not allow in the worker's state is garbage, and
+ * garbage ends the worker.
+ *
+ * Worker to supervisor
+ *   hello     {protocol}                              the first frame
+ *   locked    {locks: [{name, wait_ms, busy_tries}]}  all locks of the job are held
+ *   report    {serial, results: [RESULT], intents: [INTENT]}
+ *             committed in one transaction, then answered with ack. A worker
+ *             makes no call that changes a wallet before the ack of its intent.
+ *   publish   {serial, address, participants: [{role, seed, keys?}]}
+ *             the gate was passed; seed and keys are sealed. Committed, then ack.
+ *   log       {level, event, fields: {…}}             a line for the log
+ *   finished  {outcome, …, locks: [{name, wait_ms, hold_ms, busy_tries}]}
+ *             the last frame; the worker exits at once. By outcome:
+ *             "done"     tend:  {rtt_ms, version, closed_wallet}
+ *                        check: {roles: ["buyer", …]}   these were verified
+ *                        setup: {}                      after the ack of publish
+ *             "busy"     {lock, holder}                 a lock stayed busy; no wallet was touched
+ *             "stopped"  {}                             after stop, between two steps
+ *             "failed"   {cause, reason, role?, endpoint?, call?, fatal}
+ *                        fatal: another attempt would fail the same way
+ *
+ * RESULT  {role, call, round, duration_ms, keys?, message?: {length, sha256, sealed}}
+ * INTENT  {role, call, round, wallet?, stamp?, password?}  the last three with create_wallet
+ *         call: "create_wallet", "prepare_multisig", "make_multisig", "exchange_multisig_keys"
+ *         round: the kex round of the message that the call gives: 0 for create_wallet,
+ *         1 prepare_multisig, 2 make_multisig, 3 and up exchange_multisig_keys
+ *         "message" of a RESULT has the round of its call
+ *
+ * Supervisor to worker
+ *   start     {protocol, generation, job, lock_dir, network, timeout_ms, instrumentation, …}  the first frame
+ *             setup: {escrow_id, attempt, subkey, gate: "seed"|"reopen", stagger_ms,
+ *                     participants: [{role, wallet, endpoint: ENDPOINT}]}
+ *             tend:  {endpoint: ENDPOINT}
+ *             check: {escrow_id, attempt, subkey, address,
+ *                     participants: [{role, wallet, stamp, password, endpoint: ENDPOINT}]}
+ *   ack       {serial}                                that report or publish is on disk
+ *   stop      {}                                      end at the next step
+ *
+ * ENDPOINT {name, url, login?, ca_file?, wallet_dir, wallet_dir_sure}
+ *         login "user:password"; wallet_dir "" when the files cannot be read;
+ *         wallet_dir_sure false: a file that is not there is no error (config.h)
+ *
+ * EOF means that the other side is gone. The worker then starts no call more
+ * and exits with WORKER_EXIT_SUPERVISOR_GONE.
+ */
+#ifndef IPC_MESSAGE_H
+#define IPC_MESSAGE_H
+
+#include <stdbool.h>
+
+enum { IPC_PROTOCOL = 1, IPC_FD = 3 };
+
+/* How a worker ends, beside the finished frame. */
+enum worker_exit {
+	WORKER_EXIT_OK = 0,                  /* finished was sent */
+	WORKER_EXIT_SUPERVISOR_GONE = 65,    /* EOF on fd 3 */
+	WORKER_EXIT_PROTOCOL = 66,           /* the supervisor said something not allowed */
+	WORKER_EXIT_RESOURCES = 67           /* out of memory or descriptors */
+};
+
+/* The life of a worker, as the supervisor sees it (supervisor/worker_process.h). */
+enum worker_state {
+	WORKER_QUEUED,    /* not forked: too many are starting */
+	WORKER_STARTING,  /* forked; hello not seen */
+	WORKER_WORKING,   /* start was sent */
+	WORKER_STOPPING,  /* stop was sent */
+	WORKER_ENDING,    /* finished was seen; it is to exit */
+	WORKER_TERMINATED,/* SIGTERM was sent */
+	WORKER_KILLED,    /* SIGKILL was sent */
+	WORKER_GONE,      /* reaped */
+	WORKER_STATE_COUNT
+};
+const char *worker_state_name(enum worker_state state);
+
+enum message_type {
+	MESSAGE_HELLO, MESSAGE_LOCKED, MESSAGE_REPORT, MESSAGE_PUBLISH, MESSAGE_LOG, MESSAGE_FINISHED,
+	MESSAGE_START, MESSAGE_ACK, MESSAGE_STOP,
+	MESSAGE_TYPE_COUNT
+};
+const char *message_type_name(enum message_type type);
+bool message_type_parse(const char *name, enum message_type *type);
+
+/* The table: whether a frame of this type may be received while the worker is
+ * in this state, from the worker by the supervisor or the other way round. */
+bool message_allowed_from_worker(enum message_type type, enum worker_state state);
+bool message_allowed_to_worker(enum message_type type, enum worker_state state);
+
+/* Causes of a failed job: what `finished` names, what metrics count. */
+enum failure_cause {
+	CAUSE_ENDPOINT_DOWN,     /* could not connect: nothing was sent */
+	CAUSE_ENDPOINT_REFUSED,  /* HTTP status, login or TLS refused: nothing was done */
+	CAUSE_OUTCOME_UNKNOWN,   /* the request went out, the answer never came */
+	CAUSE_WALLET_ERROR,      /* wallet-rpc answered with an error */
+	CAUSE_POLLUTED,          /* a wallet that is multisig before its make */
+	CAUSE_STAMP_MISMATCH,    /* the wallet that is open is not the right one */
+	CAUSE_WRONG_NETWORK,
+	CAUSE_WALLET_FILES,      /* .keys cannot be read */
+	CAUSE_GATE,              /* the wallets do not agree */
+	CAUSE_TIMEOUT,           /* setup-timeout */
+	CAUSE_LOCKS,             /* lock-dir cannot be used */
+	CAUSE_WORKER_DIED,       /* the worker ended without a word (said by the supervisor) */
+	CAUSE_INTERRUPTED,       /* msigd ended meanwhile (said by the supervisor) */
+	CAUSE_CANCELLED,         /* by the operator (said by the supervisor) */
+	CAUSE_INTERNAL,
+	CAUSE_COUNT
+};
+const char *failure_cause_name(enum failure_cause cause); /* "endpoint_down", … */
+bool failure_cause_parse(const char *name, enum failure_cause *cause);
+
+#endif
