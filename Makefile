@@ -5,13 +5,19 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 DESTDIR ?=
 B ?= build
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 CFLAGS ?= -O2 -g
 SANITIZE ?=
 
 VERSION := 0.1.0
-PACKAGES := libevent_core libevent_extra jansson sqlite3 libsodium libbsd libcurl libconfuse
+PACKAGES := libevent_core libevent_extra jansson sqlite3 libsodium libbsd libcurl libconfuse smartcols
 LIBEXECDIR := $(PREFIX)/libexec/msigd
+
+V ?= 0
+Q := $(if $(filter 0,$(V)),@,)
+say = $(if $(filter 0,$(V)),@echo '  $(1)')
 
 flags = $(shell pkg-config --cflags $(1))
 libs = $(shell pkg-config --libs $(1))
@@ -40,13 +46,16 @@ CONFIG := common/config.c common/config_lint.c
 BASE := $(filter-out $(CONFIG),$(COMMON))
 
 $(B)/msigd: $(call obj,$(SUPERVISOR) $(COMMON) $(IPC))
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(call libs,libevent_core libevent_extra jansson sqlite3 libsodium libbsd libconfuse)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(call libs,libevent_core libevent_extra jansson sqlite3 libsodium libbsd libconfuse)
 
 $(B)/msigd-worker: $(call obj,$(WORKER) $(BASE) $(IPC))
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(call libs,libevent_core jansson libsodium libbsd libcurl)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(call libs,libevent_core jansson libsodium libbsd libcurl)
 
 $(B)/msigctl: $(call obj,$(MSIGCTL) $(BASE))
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(call libs,jansson libsodium libbsd libcurl)
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(call libs,jansson libsodium libcurl smartcols)
 
 # The two folders compiled in make an object depend on PREFIX: a build folder
 # remembers which it was built for.
@@ -55,8 +64,9 @@ $(B)/obj/prefix: FORCE
 	@echo '$(PREFIX) $(SYSCONFDIR) $(SANITIZE) $(CC) $(CFLAGS)' | cmp -s - $@ || echo '$(PREFIX) $(SYSCONFDIR) $(SANITIZE) $(CC) $(CFLAGS)' > $@
 
 $(B)/obj/%.o: %.c $(B)/obj/prefix
+	$(call say,CC $<)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -DMSIGD_LIBEXECDIR='"$(LIBEXECDIR)"' -DMSIGD_SYSCONFDIR='"$(SYSCONFDIR)"' -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) -DMSIGD_LIBEXECDIR='"$(LIBEXECDIR)"' -DMSIGD_SYSCONFDIR='"$(SYSCONFDIR)"' -MMD -MP -c -o $@ $<
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 

@@ -1,0 +1,249 @@
+/* Commands about msigd itself: metrics, info, check, reload, stop. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/duration.h"
+#include "msigctl/arguments.h"
+#include "msigctl/client.h"
+#include "msigctl/output.h"
+#include "msigctl/table.h"
+#include "msigctl/text.h"
+
+enum exit_status
+metrics_run(const struct context *context, const struct arguments *arguments)
+{
+	char *text;
+	enum exit_status status = client_get(context, "/metrics", &text);
+
+	(void)arguments;
+	if (status != STATUS_DONE)
+		return status;
+	if (context->json) {
+		json_t *document = json_pack("{s:s}", "openmetrics", text);
+		if (document != NULL)
+			say_json(document);
+		else
+			complain(context, "msigd's metrics are not valid UTF-8");
+		status = document != NULL ? STATUS_DONE : STATUS_REFUSED;
+		json_decref(document);
+	} else {
+		fputs(text, stdout);
+	}
+	free(text);
+	return status;
+}
+
+/* How members of get_info are shown; everything else is shown as it is. */
+static void
+info_time(const json_t *value, char *out, size_t size)
+{
+	text_date(json_integer_value(value), out, size);
+}
+
+static void
+info_duration(const json_t *value, char *out, size_t size)
+{
+	duration_format(json_integer_value(value) / 1000 * 1000, out, size);
+}
+
+static void
+info_size(const json_t *value, char *out, size_t size)
+{
+	text_size(json_integer_value(value), out, size);
+}
+
+static const struct {
+	const char *member, *shown;
+	void (*format)(const json_t *, char *, size_t);
+} info_members[] = {
+	{"started at", "started", info_time},
+	{"uptime ms", "uptime", info_duration},
+	{"store size bytes", "store size", info_size},
+};
+
+static void
+add_info(struct table *table, const char *name, const json_t *value)
+{
+	char text[64], *dump;
+
+	table_line(table);
+	table_cell(table, 0, name);
+	for (size_t i = 0; i < sizeof info_members / sizeof *info_members; i++) {
+		if (strcmp(name, info_members[i].member) == 0 && json_is_integer(value)) {
+			info_members[i].format(value, text, sizeof text);
+			table_cell(table, 0, info_members[i].shown);
+			table_cell(table, 1, text);
+			return;
+		}
+	}
+	if (json_is_string(value)) {
+		table_cell(table, 1, json_string_value(value));
+	} else if (json_is_boolean(value)) {
+		table_cell(table, 1, json_is_true(value) ? "yes" : "no");
+	} else {
+		dump = json_dumps(value, JSON_ENCODE_ANY);
+		table_cell(table, 1, dump != NULL ? dump : "?");
+		free(dump);
+	}
+}
+
+/* "wallet_dir" is shown as "wallet dir", and {"store": {"path": …}} as "store path". */
+static void
+add_members(struct table *table, const char *prefix, const json_t *object)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, key, value) {
+		char name[128];
+		snprintf(name, sizeof name, "%s%s%s", prefix, prefix[0] != '\0' ? " " : "", key);
+		for (char *c = name; *c != '\0'; c++)
+			if (*c == '_')
+				*c = ' ';
+		if (json_is_object(value) && prefix[0] == '\0')
+			add_members(table, name, value);
+		else if (!json_is_null(value))
+			add_info(table, name, value);
+	}
+}
+
+static void
+show_info(const json_t *info)
+{
+	static const struct column columns[] = {{"", COLUMN_WHOLE}, {"", COLUMN_WHOLE}, {0}};
+	struct table *table = table_new(columns);
+
+	table_no_headings(table);
+	add_members(table, "", info);
+	table_print(table);
+}
+
+enum exit_status
+info_run(const struct context *context, const struct arguments *arguments)
+{
+	json_t *result;
+	enum exit_status status = client_call(context, "get_info", json_object(), CLIENT_QUICK_MS, &result);
+
+	(void)arguments;
+	if (status != STATUS_DONE)
+		return status;
+	if (context->json)
+		say_json(result);
+	else
+		show_info(result);
+	json_decref(result);
+	return STATUS_DONE;
+}
+
+static void
+show_check(const struct context *context, const json_t *result)
+{
+	const json_t *problems = json_object_get(result, "problems"), *problem;
+	json_t *count;
+	const char *name, *separator = "checked ";
+	size_t i;
+
+	json_array_foreach(problems, i, problem) {
+		const char *id = member_text(problem, "escrow_id"), *remedy = member_text(problem, "remedy");
+		terminal_colour(stdout, COLOUR_RED);
+		say(stdout, "%s%s%s", id, id[0] != '\0' ? ": " : "", member_text(problem, "what"));
+		terminal_colour(stdout, COLOUR_NONE);
+		say(stdout, remedy[0] != '\0' ? "\n" : "%s\n", "");
+		if (remedy[0] != '\0')
+			say(stdout, "    %s\n", remedy);
+	}
+	if (context->quiet)
+		return;
+	json_object_foreach(json_object_get(result, "checked"), name, count) {
+		say(stdout, "%s%lld %s", separator, (long long)json_integer_value(count), name);
+		separator = ", ";
+	}
+	if (json_array_size(problems) == 0)
+		say(stdout, "%s\n", member_true(result, "ok") ? ": all is well" : ": not well");
+	else
+		say(stdout, ": %zu problem%s\n", json_array_size(problems), json_array_size(problems) == 1 ? "" : "s");
+}
+
+enum exit_status
+check_run(const struct context *context, const struct arguments *arguments)
+{
+	json_t *params = json_object(), *result;
+	enum exit_status status;
+
+	if (arguments_has(arguments, "repair"))
+		json_object_set_new(params, "repair", json_true());
+	status = client_call(context, "check", params, CLIENT_SLOW_MS, &result);
+	if (status != STATUS_DONE)
+		return status;
+	if (context->json)
+		say_json(result);
+	else
+		show_check(context, result);
+	status = member_true(result, "ok") ? STATUS_DONE : STATUS_REFUSED;
+	json_decref(result);
+	return status;
+}
+
+static void
+show_keys(const char *intro, const json_t *keys)
+{
+	const json_t *key;
+	size_t i;
+
+	if (json_array_size(keys) == 0)
+		return;
+	say(stdout, "%s", intro);
+	json_array_foreach(keys, i, key)
+		say(stdout, " %s", json_is_string(key) ? json_string_value(key) : "?");
+	putchar('\n');
+}
+
+enum exit_status
+reload_run(const struct context *context, const struct arguments *arguments)
+{
+	json_t *result;
+	enum exit_status status = client_call(context, "reload", json_object(), CLIENT_QUICK_MS, &result);
+	const json_t *changed, *restart;
+
+	(void)arguments;
+	if (status != STATUS_DONE)
+		return status;
+	changed = json_object_get(result, "changed");
+	restart = json_object_get(result, "restart_needed");
+	if (context->json) {
+		say_json(result);
+	} else if (!context->quiet) {
+		show_keys("changed:", changed);
+		show_keys("changed only after a restart of msigd:", restart);
+		if (json_array_size(changed) + json_array_size(restart) == 0)
+			puts("nothing has changed");
+	}
+	json_decref(result);
+	return STATUS_DONE;
+}
+
+enum exit_status
+stop_run(const struct context *context, const struct arguments *arguments)
+{
+	bool drain = arguments_has(arguments, "drain");
+	json_t *params = json_object(), *result;
+	enum exit_status status;
+	long long workers;
+
+	if (drain)
+		json_object_set_new(params, "drain", json_true());
+	status = client_call(context, "stop", params, CLIENT_QUICK_MS, &result);
+	if (status != STATUS_DONE)
+		return status;
+	workers = member_int(result, "workers", 0);
+	if (context->json)
+		say_json(result);
+	else if (!context->quiet && workers == 0)
+		puts("msigd is stopping; nothing is under way");
+	else if (!context->quiet)
+		say(stdout, "msigd is stopping; %lld worker%s %s\n", workers, workers == 1 ? "" : "s",
+		    drain ? "first come to their end" : "end at their next step, to go on at the next start");
+	json_decref(result);
+	return STATUS_DONE;
+}

@@ -1,0 +1,169 @@
+/* See escrow_view.h. */
+#include "msigctl/escrow_view.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/duration.h"
+#include "common/phase.h"
+#include "msigctl/output.h"
+#include "msigctl/table.h"
+#include "msigctl/text.h"
+
+enum colour
+phase_colour(const char *phase)
+{
+	if (strcmp(phase, phase_name(PHASE_READY)) == 0)
+		return COLOUR_GREEN;
+	return strcmp(phase, phase_name(PHASE_FAILED)) == 0 ? COLOUR_RED : COLOUR_NONE;
+}
+
+static void
+print_phase(const json_t *escrow)
+{
+	const char *phase = member_text(escrow, "phase");
+	int64_t round = member_int(json_object_get(escrow, "multisig_state"), "round", 0);
+	int64_t attempt = member_int(escrow, "attempt", 1);
+	char text[128], of_attempt[32] = "", of_round[32] = "";
+
+	if (attempt > 1)
+		snprintf(of_attempt, sizeof of_attempt, ", attempt %lld", (long long)attempt);
+	if (round > 0 && strcmp(phase, phase_name(PHASE_EXCHANGING)) == 0)
+		snprintf(of_round, sizeof of_round, ", round %lld", (long long)round);
+	snprintf(text, sizeof text, "%s%s%s", phase, of_round, of_attempt);
+	print_property_colour("phase", text, phase_colour(phase));
+}
+
+static void
+print_metadata(const json_t *escrow)
+{
+	const char *name = "metadata", *key;
+	json_t *value;
+
+	json_object_foreach(json_object_get(escrow, "metadata"), key, value) {
+		char line[1024];
+		snprintf(line, sizeof line, "%s=%s", key, json_is_string(value) ? json_string_value(value) : "?");
+		print_property(name, line);
+		name = "";
+	}
+}
+
+static void
+print_times(const json_t *escrow)
+{
+	int64_t created = member_int(escrow, "created_at", 0), finalized = member_int(escrow, "finalized_at", 0);
+	int64_t verified = member_int(escrow, "verified_at", 0);
+	char date[TEXT_TIME], age[TEXT_TIME], took[TEXT_TIME], line[2 * TEXT_TIME + 8];
+
+	text_date(created, date, sizeof date);
+	text_age(created, clock_wall_ms(), age, sizeof age);
+	snprintf(line, sizeof line, "%s (%s)", date, age);
+	print_property("opened", created > 0 ? line : "");
+	if (finalized > 0) {
+		text_date(finalized, date, sizeof date);
+		duration_format(member_int(escrow, "elapsed_ms", finalized - created), took, sizeof took);
+		snprintf(line, sizeof line, "%s, after %s", date, took);
+		print_property("ready", line);
+	}
+	if (verified > 0)
+		text_date(verified, date, sizeof date);
+	if (finalized > 0)
+		print_property("verified", verified > 0 ? date : "not yet: its wallets were not yet opened again from disk");
+}
+
+/* "create prepare make exchange x2" */
+static void
+completed_text(const json_t *completed, char *out, size_t size)
+{
+	size_t i, have = 0, count = json_array_size(completed);
+
+	out[0] = '\0';
+	for (i = 0; i < count && have < size;) {
+		const char *step = json_string_value(json_array_get(completed, i));
+		size_t times = 1;
+		if (step == NULL)
+			return;
+		while (i + times < count && json_equal(json_array_get(completed, i), json_array_get(completed, i + times)))
+			times++;
+		have += (size_t)snprintf(out + have, size - have, times > 1 ? "%s%s x%zu" : "%s%s",
+		    have > 0 ? ", " : "", step, times);
+		i += times;
+	}
+}
+
+static void
+print_participants(const json_t *participants)
+{
+	static const struct column columns[] = {
+		{"ROLE", COLUMN_WHOLE}, {"KIND", COLUMN_WHOLE}, {"ENDPOINT", COLUMN_WHOLE},
+		{"WALLET", COLUMN_CUT}, {"DONE", COLUMN_CUT}, {0},
+	};
+	struct table *table;
+	const json_t *party;
+	size_t i;
+
+	if (json_array_size(participants) == 0)
+		return;
+	table = table_new(columns);
+	json_array_foreach(participants, i, party) {
+		char completed[256];
+		completed_text(json_object_get(party, "completed"), completed, sizeof completed);
+		table_line(table);
+		table_cell(table, 0, member_text(party, "role"));
+		table_cell(table, 1, member_text(party, "kind"));
+		table_cell(table, 2, member_text(party, "endpoint"));
+		table_cell(table, 3, member_text(party, "wallet"));
+		table_cell(table, 4, completed);
+	}
+	putchar('\n');
+	table_print(table);
+}
+
+void
+escrow_view(const json_t *escrow)
+{
+	char text[64];
+
+	print_property("escrow", member_text(escrow, "escrow_id"));
+	print_property_colour("address", member_text(escrow, "address"), COLOUR_BOLD);
+	print_phase(escrow);
+	print_property("status", member_text(escrow, "status"));
+	print_property_colour("reason", member_text(escrow, "reason"), COLOUR_RED);
+	print_property("label", member_text(escrow, "label"));
+	print_metadata(escrow);
+	snprintf(text, sizeof text, "%s, %lld of %lld", member_text(escrow, "network"),
+	    (long long)member_int(escrow, "threshold", 2), (long long)member_int(escrow, "total", 3));
+	print_property("network", text);
+	print_times(escrow);
+	print_participants(json_object_get(escrow, "participants"));
+}
+
+void
+escrow_view_list(const json_t *escrows)
+{
+	static const struct column columns[] = {
+		{"ESCROW", COLUMN_WHOLE}, {"PHASE", COLUMN_WHOLE}, {"OPENED", COLUMN_WHOLE}, {"TOOK", COLUMN_WIDE_RIGHT},
+		{"LABEL", COLUMN_CUT}, {"STATUS", COLUMN_CUT}, {0},
+	};
+	struct table *table = table_new(columns);
+	const json_t *escrow;
+	size_t i;
+
+	json_array_foreach(escrows, i, escrow) {
+		const char *phase = member_text(escrow, "phase"), *reason = member_text(escrow, "reason");
+		int64_t finalized = member_int(escrow, "finalized_at", 0);
+		char age[TEXT_TIME], took[TEXT_TIME] = "";
+		text_age(member_int(escrow, "created_at", 0), clock_wall_ms(), age, sizeof age);
+		if (finalized > 0)
+			duration_format(member_int(escrow, "elapsed_ms", 0), took, sizeof took);
+		table_line(table);
+		table_cell(table, 0, member_text(escrow, "escrow_id"));
+		table_cell_colour(table, 1, phase, phase_colour(phase));
+		table_cell(table, 2, age);
+		table_cell(table, 3, took);
+		table_cell(table, 4, member_text(escrow, "label"));
+		table_cell(table, 5, reason[0] != '\0' ? reason : member_text(escrow, "status"));
+	}
+	table_print(table);
+}

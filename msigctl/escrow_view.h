@@ -1,0 +1,18 @@
+/* One escrow, or many, for people. */
+#ifndef MSIGCTL_ESCROW_VIEW_H
+#define MSIGCTL_ESCROW_VIEW_H
+
+#include <jansson.h>
+
+#include "msigctl/terminal.h"
+
+/* Prints get_escrow's answer. */
+void escrow_view(const json_t *escrow);
+
+/* Prints a table of such answers. */
+void escrow_view_list(const json_t *escrows);
+
+/* Green for Ready, red for Failed; phase is its name. */
+enum colour phase_colour(const char *phase);
+
+#endif

@@ -1,0 +1,376 @@
+#include "supervisor/api.h"
+
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "supervisor/control.h"
+#include "supervisor/supervisor.h"
+
+enum { BATCH_MAX = 1000 };
+
+/* One HTTP request, with one call in it or many. */
+struct api_exchange {
+	struct supervisor *sv;
+	struct evhttp_request *request; /* NULL: the client went away */
+	bool batch;
+	size_t pending;                 /* calls not answered yet, and one while dispatching */
+	json_t *replies;                /* array, null where there is none (yet) */
+};
+
+/* --- answers -------------------------------------------------------------- */
+
+static json_t *
+error_object(int code, const char *message)
+{
+	json_t *text = json_string(message);
+
+	return json_pack("{s:i, s:o}", "code", code, "message",
+	    text != NULL ? text : json_string("(the message is not UTF-8)"));
+}
+
+static json_t *
+envelope(json_t *id, const char *key, json_t *value)
+{
+	return json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id", id, key, value);
+}
+
+static void
+on_close(struct evhttp_connection *connection, void *arg)
+{
+	(void)connection;
+	((struct api_exchange *)arg)->request = NULL;
+}
+
+static void
+send_replies(struct api_exchange *x)
+{
+	struct evhttp_connection *connection = evhttp_request_get_connection(x->request);
+	json_t *replies = json_array(), *reply;
+	struct evbuffer *body = evbuffer_new();
+	char *text;
+	size_t i;
+
+	if (connection != NULL)
+		evhttp_connection_set_closecb(connection, NULL, NULL);
+	json_array_foreach(x->replies, i, reply) {
+		if (!json_is_null(reply))
+			json_array_append(replies, reply);
+	}
+	if (json_array_size(replies) == 0) {
+		/* nothing but notifications: JSON-RPC says that nothing is said */
+		evhttp_send_reply(x->request, 204, "No Content", NULL);
+	} else {
+		text = json_dumps(x->batch ? replies : json_array_get(replies, 0), JSON_COMPACT);
+		evbuffer_add_printf(body, "%s\n", text != NULL ? text : "");
+		free(text);
+		evhttp_add_header(evhttp_request_get_output_headers(x->request), "Content-Type", "application/json");
+		evhttp_send_reply(x->request, 200, "OK", body);
+	}
+	evbuffer_free(body);
+	json_decref(replies);
+}
+
+static void
+exchange_release(struct api_exchange *x)
+{
+	if (--x->pending > 0)
+		return;
+	if (x->request != NULL)
+		send_replies(x);
+	json_decref(x->replies);
+	free(x);
+}
+
+static void
+on_durable(bool durable, void *arg)
+{
+	struct api_call *call = arg;
+	struct api_exchange *x = call->exchange;
+
+	if (!durable && call->id != NULL) {
+		char text[320];
+		snprintf(text, sizeof text, "the store could not be written, and nothing was changed: %s",
+		    store_error(call->sv->store));
+		json_decref(call->reply);
+		call->reply = envelope(call->id, "error", error_object(API_STORE_FAILED, text));
+	}
+	if (call->reply != NULL)
+		json_array_set_new(x->replies, call->place, call->reply);
+	json_decref(call->id);
+	json_decref(call->params);
+	free(call);
+	exchange_release(x);
+}
+
+static void
+answer(struct api_call *call, const char *key, json_t *value)
+{
+	if (call->id != NULL)
+		call->reply = envelope(call->id, key, value);
+	else
+		json_decref(value);
+	store_when_durable(call->sv->store, on_durable, call);
+}
+
+void
+api_result(struct api_call *call, json_t *result)
+{
+	if (result == NULL) {
+		api_error(call, API_INTERNAL_ERROR, "the answer could not be made");
+		return;
+	}
+	answer(call, "result", result);
+}
+
+void
+api_error(struct api_call *call, enum api_error code, const char *format, ...)
+{
+	char text[1024];
+	va_list values;
+
+	va_start(values, format);
+	vsnprintf(text, sizeof text, format, values);
+	va_end(values);
+	answer(call, "error", error_object(code, text));
+}
+
+/* --- parameters ----------------------------------------------------------- */
+
+bool
+api_text(struct api_call *call, const char *name, bool required, size_t max, const char **value)
+{
+	json_t *param = json_object_get(call->params, name);
+
+	if (param == NULL || json_is_null(param)) {
+		if (required)
+			api_error(call, API_INVALID_PARAMS, "%s: %s is missing", call->method, name);
+		return !required;
+	}
+	if (!json_is_string(param)) {
+		api_error(call, API_INVALID_PARAMS, "%s: %s: a string is expected", call->method, name);
+		return false;
+	}
+	if (json_string_length(param) > max) {
+		api_error(call, API_INVALID_PARAMS, "%s: %s: longer than %zu bytes", call->method, name, max);
+		return false;
+	}
+	*value = json_string_value(param);
+	return true;
+}
+
+bool
+api_integer(struct api_call *call, const char *name, int64_t min, int64_t max, int64_t *value)
+{
+	json_t *param = json_object_get(call->params, name);
+
+	if (param == NULL || json_is_null(param))
+		return true;
+	if (!json_is_integer(param) || json_integer_value(param) < min || json_integer_value(param) > max) {
+		api_error(call, API_INVALID_PARAMS, "%s: %s: a whole number from %lld to %lld is expected",
+		    call->method, name, (long long)min, (long long)max);
+		return false;
+	}
+	*value = json_integer_value(param);
+	return true;
+}
+
+bool
+api_bool(struct api_call *call, const char *name, bool *value)
+{
+	json_t *param = json_object_get(call->params, name);
+
+	if (param == NULL || json_is_null(param))
+		return true;
+	if (!json_is_boolean(param)) {
+		api_error(call, API_INVALID_PARAMS, "%s: %s: true or false is expected", call->method, name);
+		return false;
+	}
+	*value = json_is_true(param);
+	return true;
+}
+
+bool
+api_uuid(struct api_call *call, const char *name, bool required, char value[UUID_TEXT])
+{
+	const char *text = NULL;
+
+	if (!api_text(call, name, required, 1024, &text))
+		return false;
+	if (text == NULL || uuid_normalise(text, value))
+		return true;
+	api_error(call, API_INVALID_PARAMS, "%s: %s: \"%.64s\" is no UUID, as 123e4567-e89b-42d3-a456-426614174000 is",
+	    call->method, name, text);
+	return false;
+}
+
+/* --- dispatch ------------------------------------------------------------- */
+
+static const struct api_method *
+find_method(const char *name)
+{
+	static const struct api_method *const tables[] = {api_escrow_methods, api_pool_methods, api_daemon_methods};
+
+	for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+		for (const struct api_method *m = tables[t]; m->name != NULL; m++) {
+			if (strcmp(m->name, name) == 0)
+				return m;
+		}
+	}
+	return NULL;
+}
+
+static bool
+takes_param(const struct api_method *method, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *p = method->params; (p = strstr(p, name)) != NULL; p += length) {
+		bool begins = p == method->params || p[-1] == ' ';
+		if (begins && (p[length] == ' ' || p[length] == '\0') && length > 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+log_change(const struct api_call *call)
+{
+	log_info("request", F_STR("method", call->method),
+	    F_STR("escrow", json_string_value(json_object_get(call->params, "escrow_id"))),
+	    F_STR("name", json_string_value(json_object_get(call->params, "name"))),
+	    F_INT("uid", call->peer_uid), F_INT("pid", call->peer_pid));
+}
+
+static void
+dispatch(struct api_call *call, const char *name)
+{
+	const struct api_method *method = find_method(name);
+	const char *key;
+	json_t *value;
+
+	if (method == NULL) {
+		api_error(call, API_METHOD_NOT_FOUND, "there is no method \"%.64s\": see msigd-api(7)", name);
+		return;
+	}
+	call->method = method->name;
+	json_object_foreach(call->params, key, value) {
+		if (!takes_param(method, key)) {
+			api_error(call, API_INVALID_PARAMS, "%s: unknown parameter \"%.64s\"; it takes: %s", method->name,
+			    key, method->params[0] != '\0' ? method->params : "none");
+			return;
+		}
+	}
+	if (method->changes)
+		log_change(call);
+	method->serve(call);
+}
+
+/* What is wrong with the envelope, or NULL. */
+static const char *
+envelope_fault(json_t *request)
+{
+	json_t *id = json_object_get(request, "id"), *params = json_object_get(request, "params");
+	const char *version = json_string_value(json_object_get(request, "jsonrpc"));
+
+	if (!json_is_object(request))
+		return "a request is a JSON object";
+	if (version == NULL || strcmp(version, "2.0") != 0)
+		return "\"jsonrpc\" must be \"2.0\"";
+	if (!json_is_string(json_object_get(request, "method")))
+		return "\"method\" must be a string";
+	if (id != NULL && !json_is_string(id) && !json_is_number(id) && !json_is_null(id))
+		return "\"id\" must be a string or a number";
+	if (params != NULL && !json_is_object(params))
+		return "\"params\" must be an object: parameters are named";
+	return NULL;
+}
+
+static void
+begin_call(struct api_exchange *x, json_t *request, size_t place)
+{
+	const char *fault = envelope_fault(request);
+	struct api_call *call = calloc(1, sizeof *call);
+	json_t *id = json_object_get(request, "id");
+
+	if (call == NULL)
+		return;
+	x->pending++;
+	call->sv = x->sv;
+	call->exchange = x;
+	call->place = place;
+	call->method = "";
+	call->id = fault != NULL && (id == NULL || !(json_is_string(id) || json_is_number(id)))
+	    ? json_null() : json_incref(id);
+	control_peer(x->request, &call->peer_pid, &call->peer_uid);
+	call->params = json_incref(json_object_get(request, "params"));
+	if (call->params == NULL)
+		call->params = json_object();
+	if (fault != NULL)
+		api_error(call, API_INVALID_REQUEST, "%s", fault);
+	else
+		dispatch(call, json_string_value(json_object_get(request, "method")));
+}
+
+static void
+begin_all(struct api_exchange *x, json_t *document)
+{
+	json_t *request;
+	size_t i;
+
+	x->batch = json_is_array(document);
+	if (!x->batch) {
+		json_array_append_new(x->replies, json_null());
+		begin_call(x, document, 0);
+		return;
+	}
+	for (i = 0; i < json_array_size(document); i++)
+		json_array_append_new(x->replies, json_null());
+	json_array_foreach(document, i, request)
+		begin_call(x, request, i);
+}
+
+static json_t *
+parse_body(struct evhttp_request *request, char *why, size_t why_size)
+{
+	struct evbuffer *body = evhttp_request_get_input_buffer(request);
+	size_t length = evbuffer_get_length(body);
+	json_error_t error;
+	json_t *document = json_loadb((const char *)evbuffer_pullup(body, -1), length, JSON_REJECT_DUPLICATES, &error);
+
+	if (document == NULL)
+		snprintf(why, why_size, "the body is no JSON: line %d, column %d: %s", error.line, error.column, error.text);
+	return document;
+}
+
+void
+api_serve(struct supervisor *sv, struct evhttp_request *request)
+{
+	struct api_exchange *x = calloc(1, sizeof *x);
+	char why[256];
+	json_t *document;
+
+	if (x == NULL) {
+		evhttp_send_error(request, 503, "out of memory");
+		return;
+	}
+	x->sv = sv;
+	x->request = request;
+	x->replies = json_array();
+	x->pending = 1;
+	evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_close, x);
+	document = parse_body(request, why, sizeof why);
+	if (document == NULL)
+		json_array_append_new(x->replies, envelope(json_null(), "error", error_object(API_PARSE_ERROR, why)));
+	else if (json_is_array(document) && (json_array_size(document) == 0 || json_array_size(document) > BATCH_MAX))
+		json_array_append_new(x->replies, envelope(json_null(), "error", error_object(API_INVALID_REQUEST,
+		    "a batch has 1 to 1000 requests")));
+	else
+		begin_all(x, document);
+	json_decref(document);
+	exchange_release(x);
+}

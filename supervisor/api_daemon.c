@@ -1,0 +1,122 @@
+/* The API's methods on msigd itself. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "supervisor/api.h"
+#include "supervisor/backup.h"
+#include "supervisor/check.h"
+#include "supervisor/endpoint.h"
+#include "supervisor/scheduler.h"
+#include "supervisor/supervisor.h"
+#include "supervisor/worker_process.h"
+
+static void
+get_status(struct api_call *call)
+{
+	struct supervisor *sv = call->sv;
+	json_t *escrows = json_object(), *endpoints = json_object();
+	int64_t oldest = scheduler_oldest(sv->scheduler);
+	char waiting[256];
+
+	for (int i = 0; i < PHASE_COUNT; i++)
+		json_object_set_new(escrows, phase_name((enum phase)i), json_integer(sv->metrics.phases[i]));
+	for (int i = 0; i < ENDPOINT_STATE_COUNT; i++)
+		json_object_set_new(endpoints, endpoint_state_name((enum endpoint_state)i),
+		    json_integer(sv->endpoints->by_state[i]));
+	scheduler_describe_first(sv->scheduler, waiting, sizeof waiting);
+	api_result(call, json_pack("{s:o, s:{s:i, s:I, s:o}, s:o, s:i, s:b}", "escrows", escrows, "queue",
+	    "length", scheduler_queue_length(sv->scheduler),
+	    "oldest_ms", (json_int_t)(oldest != 0 ? clock_wall_ms() - oldest : 0),
+	    "waiting_for", waiting[0] != '\0' ? json_string(waiting) : json_null(),
+	    "endpoints", endpoints, "workers", worker_count(sv->workers), "stopping", sv->stopping || sv->draining));
+}
+
+static void
+get_info(struct api_call *call)
+{
+	struct supervisor *sv = call->sv;
+	const struct config *c = sv->config;
+	char store_path[4096];
+
+	snprintf(store_path, sizeof store_path, "%s/msigd.db", c->state_dir);
+	api_result(call, json_pack("{s:s, s:i, s:I, s:I, s:s, s:o, s:s, s:{s:s, s:i, s:I}, s:{s:s, s:s}, s:s, s:s, s:s, s:s}",
+	    "version", MSIGD_VERSION, "pid", (int)getpid(), "started_at", (json_int_t)sv->started_at,
+	    "uptime_ms", (json_int_t)(clock_wall_ms() - sv->started_at), "network", network_name(c->network),
+	    "config", sv->config_path != NULL ? json_string(sv->config_path) : json_null(), "socket", c->socket,
+	    "store", "path", store_path, "schema", store_schema_version(sv->store),
+	    "size_bytes", (json_int_t)store_size_bytes(sv->store),
+	    "key", "path", c->key_file, "fingerprint", sv->key_fingerprint,
+	    "wallet_dir", c->wallet_dir, "lock_dir", c->lock_dir, "gate", c->gate == GATE_REOPEN ? "reopen" : "seed",
+	    "sandbox", "none"));
+}
+
+static void
+backup(struct api_call *call)
+{
+	int64_t id = -1, offset = 0;
+
+	if (!api_integer(call, "backup_id", 1, INT64_MAX, &id) || !api_integer(call, "offset", 0, INT64_MAX, &offset))
+		return;
+	if (id == -1)
+		backup_begin(call->sv->backups, call);
+	else
+		backup_piece(call->sv->backups, call, id, offset);
+}
+
+static void
+check(struct api_call *call)
+{
+	bool repair = false;
+
+	if (!api_bool(call, "repair", &repair))
+		return;
+	if (repair)
+		api_error(call, API_NOT_AVAILABLE, "check: repair: this version looks and tells, but does not repair");
+	else
+		check_begin(call->sv->checker, call);
+}
+
+static void
+reload(struct api_call *call)
+{
+	char *error = NULL;
+	json_t *result = supervisor_reload(call->sv, &error);
+
+	if (result != NULL)
+		api_result(call, result);
+	else
+		api_error(call, API_CONFIG_REFUSED, "nothing was changed: %s", error != NULL ? error : "out of memory");
+	free(error);
+}
+
+static void
+stop(struct api_call *call)
+{
+	struct supervisor *sv = call->sv;
+	bool drain = false;
+	int workers = worker_count(sv->workers);
+
+	if (!api_bool(call, "drain", &drain))
+		return;
+	api_result(call, json_pack("{s:b, s:i}", "stopping", true, "workers", workers));
+	supervisor_stop(sv, drain);
+}
+
+static void
+not_available(struct api_call *call)
+{
+	api_error(call, API_NOT_AVAILABLE, "%s is not part of this version", call->method);
+}
+
+const struct api_method api_daemon_methods[] = {
+	{"get_status", "", false, get_status},
+	{"get_info", "", false, get_info},
+	{"backup", "backup_id offset", false, backup},
+	{"check", "repair", false, check},
+	{"reload", "", true, reload},
+	{"stop", "drain", true, stop},
+	{"calibrate", "", true, not_available},
+	{NULL, NULL, false, NULL},
+};

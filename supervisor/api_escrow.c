@@ -1,0 +1,520 @@
+/* The API's methods on escrows. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "supervisor/api.h"
+#include "supervisor/escrow.h"
+#include "supervisor/scheduler.h"
+#include "supervisor/setup_control.h"
+#include "supervisor/supervisor.h"
+
+enum {
+	METADATA_MAX = 64,           /* entries */
+	METADATA_KEY_MAX = 64,       /* bytes */
+	METADATA_VALUE_MAX = 1024,   /* bytes */
+	LIST_DEFAULT = 100, LIST_MAX = 1000
+};
+
+/* --- an escrow as JSON ---------------------------------------------------- */
+
+static json_t *
+time_or_null(int64_t ms)
+{
+	return ms != 0 ? json_integer(ms) : json_null();
+}
+
+static json_t *
+text_or_null(const char *text)
+{
+	return text != NULL && *text != '\0' ? json_string(text) : json_null();
+}
+
+/* One line for people. */
+static void
+status_line(struct supervisor *sv, const struct store_escrow *e, char *out, size_t size)
+{
+	const struct escrow *live = escrow_find(sv->escrows, e->escrow_id);
+	char text[200] = "";
+
+	switch (e->phase) {
+	case PHASE_READY:
+		snprintf(out, size, e->verified_at != 0 ? "ready; its wallets were opened from disk and are good"
+		    : "ready; its wallets will be opened from disk once nothing else is under way");
+		return;
+	case PHASE_FAILED:
+		snprintf(out, size, "failed: %s", e->reason);
+		return;
+	case PHASE_NOT_STARTED:
+	case PHASE_PREPARING:
+	case PHASE_EXCHANGING:
+	case PHASE_COUNT:
+		break;
+	}
+	if (live == NULL) {
+		snprintf(out, size, "about to be taken up");
+	} else if (live->cancelled) {
+		snprintf(out, size, "being cancelled");
+	} else if (live->held) {
+		snprintf(out, size, "waits for the store: %s", store_error(sv->store));
+	} else if (live->activity == ESCROW_QUEUED) {
+		scheduler_describe_wait(sv->scheduler, live, text, sizeof text);
+		snprintf(out, size, "waits for %s", text);
+	} else {
+		escrow_describe_open(live, text, sizeof text);
+		snprintf(out, size, "%s", text[0] != '\0' ? text : "a worker starts");
+	}
+}
+
+static json_t *
+participants_json(const struct store_escrow *e)
+{
+	json_t *list = json_array();
+
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		const struct store_participant *p = &e->participants[r];
+		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o, s:O}", "role", role_name((enum role)r),
+		    "kind", p->external ? "external" : "managed", "endpoint", text_or_null(p->endpoint),
+		    "wallet", text_or_null(p->wallet), "completed", p->completed));
+	}
+	return list;
+}
+
+/* The roles that have prepared. */
+static json_t *
+prepared_roles(const struct store_escrow *e)
+{
+	json_t *list = json_array();
+
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		if (json_array_size(e->participants[r].completed) >= 2) /* create, prepare */
+			json_array_append_new(list, json_string(role_name((enum role)r)));
+	}
+	return list;
+}
+
+static json_t *
+multisig_state_json(const struct store_escrow *e)
+{
+	json_t *state = json_pack("{s:i, s:s}", "version", 1, "phase", phase_name(e->phase));
+
+	switch (e->phase) {
+	case PHASE_NOT_STARTED:
+	case PHASE_COUNT:
+		break;
+	case PHASE_PREPARING:
+		json_object_set_new(state, "completed", prepared_roles(e));
+		break;
+	case PHASE_EXCHANGING:
+		json_object_set_new(state, "round", json_integer(e->round));
+		json_object_set(state, "infos", e->infos);
+		break;
+	case PHASE_READY:
+		json_object_set_new(state, "address", json_string(e->address));
+		json_object_set_new(state, "finalized_at", json_integer(e->finalized_at));
+		break;
+	case PHASE_FAILED:
+		json_object_set_new(state, "reason", json_string(e->reason));
+		json_object_set_new(state, "failed_at", json_integer(e->failed_at));
+		break;
+	}
+	return state;
+}
+
+/* From opening to the end, or to now. */
+static int64_t
+elapsed_ms(const struct store_escrow *e)
+{
+	int64_t until = e->finalized_at != 0 ? e->finalized_at : e->failed_at != 0 ? e->failed_at : clock_wall_ms();
+
+	return until > e->created_at ? until - e->created_at : 0;
+}
+
+static json_t *
+escrow_json(struct supervisor *sv, const struct store_escrow *e)
+{
+	char status[STORE_REASON_MAX + 32];
+
+	status_line(sv, e, status, sizeof status);
+	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:o, s:I, s:o, s:o, s:o, s:I, s:o, s:o}",
+	    "escrow_id", e->escrow_id, "label", e->label, "metadata", json_loads(e->metadata, 0, NULL),
+	    "phase", phase_name(e->phase), "status", status, "network", network_name(e->network),
+	    "address", text_or_null(e->address), "threshold", MULTISIG_THRESHOLD, "total", MULTISIG_TOTAL,
+	    "attempt", e->attempt, "reason", text_or_null(e->reason), "created_at", (json_int_t)e->created_at,
+	    "started_at", time_or_null(e->started_at), "finalized_at", time_or_null(e->finalized_at),
+	    "verified_at", time_or_null(e->verified_at), "elapsed_ms", (json_int_t)elapsed_ms(e),
+	    "participants", participants_json(e), "multisig_state", multisig_state_json(e));
+}
+
+/* Answers with the escrow as it is now. */
+static void
+answer_escrow(struct api_call *call, const char *escrow_id)
+{
+	struct store_escrow e;
+
+	switch (store_get_escrow(call->sv->store, escrow_id, &e)) {
+	case STORE_OK:
+		api_result(call, escrow_json(call->sv, &e));
+		store_escrow_clear(&e);
+		break;
+	case STORE_NOT_FOUND:
+		api_error(call, API_NO_SUCH_ESCROW, "there is no escrow %s", escrow_id);
+		break;
+	case STORE_CONFLICT:
+	case STORE_FAILED:
+		api_error(call, API_STORE_FAILED, "%s", store_error(call->sv->store));
+		break;
+	}
+}
+
+/* --- open_escrow ---------------------------------------------------------- */
+
+/* As text with sorted keys, so that the same metadata is the same text. NULL:
+ * the call was answered. */
+static char *
+take_metadata(struct api_call *call)
+{
+	json_t *metadata = json_object_get(call->params, "metadata"), *value;
+	const char *key;
+
+	if (metadata == NULL || json_is_null(metadata))
+		return strdup("{}");
+	if (!json_is_object(metadata) || json_object_size(metadata) > METADATA_MAX) {
+		api_error(call, API_INVALID_PARAMS, "open_escrow: metadata: an object of at most %d strings is expected",
+		    METADATA_MAX);
+		return NULL;
+	}
+	json_object_foreach(metadata, key, value) {
+		if (!json_is_string(value) || strlen(key) == 0 || strlen(key) > METADATA_KEY_MAX ||
+		    json_string_length(value) > METADATA_VALUE_MAX) {
+			api_error(call, API_INVALID_PARAMS, "open_escrow: metadata: \"%.64s\": keys of 1 to %d bytes and "
+			    "strings of at most %d bytes are expected", key, METADATA_KEY_MAX, METADATA_VALUE_MAX);
+			return NULL;
+		}
+	}
+	return json_dumps(metadata, JSON_COMPACT | JSON_SORT_KEYS);
+}
+
+static bool
+take_external(struct api_call *call, unsigned *external)
+{
+	json_t *list = json_object_get(call->params, "external"), *item;
+	enum role role;
+	size_t i;
+
+	*external = 0;
+	if (list == NULL || json_is_null(list))
+		return true;
+	if (!json_is_array(list)) {
+		api_error(call, API_INVALID_PARAMS, "open_escrow: external: an array of roles is expected");
+		return false;
+	}
+	json_array_foreach(list, i, item) {
+		if (!json_is_string(item) || !role_parse(json_string_value(item), false, &role)) {
+			api_error(call, API_INVALID_PARAMS, "open_escrow: external: \"%.64s\" is no role: buyer, vendor or arbiter",
+			    json_is_string(item) ? json_string_value(item) : "(no string)");
+			return false;
+		}
+		*external |= ROLE_BIT(role);
+	}
+	if (*external != 0) {
+		api_error(call, API_NOT_AVAILABLE, "open_escrow: external: parties that run their own wallet "
+		    "are not supported by this version");
+		return false;
+	}
+	return true;
+}
+
+struct taking_up {
+	struct supervisor *sv;
+	char escrow_id[UUID_TEXT];
+	bool opened;
+};
+
+/* The escrow is durable: now it may begin. */
+static void
+on_taking_up(bool durable, void *arg)
+{
+	struct taking_up *t = arg;
+
+	if (durable) {
+		metrics_phase(&t->sv->metrics, t->opened ? PHASE_COUNT : PHASE_FAILED, PHASE_NOT_STARTED);
+		t->sv->metrics.opened += t->opened ? 1 : 0;
+		setup_take_up_one(t->sv, t->escrow_id);
+	}
+	free(t);
+}
+
+static void
+take_up_when_durable(struct supervisor *sv, const char *escrow_id, bool opened)
+{
+	struct taking_up *t = calloc(1, sizeof *t);
+
+	if (t == NULL)
+		return; /* the next start of msigd takes it up */
+	t->sv = sv;
+	t->opened = opened;
+	snprintf(t->escrow_id, sizeof t->escrow_id, "%s", escrow_id);
+	store_when_durable(sv->store, on_taking_up, t);
+}
+
+static bool
+may_start(struct api_call *call)
+{
+	struct supervisor *sv = call->sv;
+
+	if (sv->stopping || sv->draining) {
+		api_error(call, API_STOPPING, "msigd is stopping: open it after the next start");
+		return false;
+	}
+	if (scheduler_queue_length(sv->scheduler) >= sv->config->queue_max) {
+		api_error(call, API_QUEUE_FULL, "%d escrows wait already: queue-max is reached", sv->config->queue_max);
+		return false;
+	}
+	return true;
+}
+
+static void
+open_new(struct api_call *call, const struct store_new_escrow *escrow)
+{
+	struct store *store = call->sv->store;
+	bool same = false;
+	enum store_result result;
+
+	result = store_add_escrow(store, escrow, &same);
+	if (result == STORE_CONFLICT && same) {
+		answer_escrow(call, escrow->escrow_id);
+	} else if (result == STORE_CONFLICT) {
+		api_error(call, API_CONFLICT, "escrow %s was opened with another label, other metadata, external roles or trace: "
+		    "use another id, or the same options", escrow->escrow_id);
+	} else if (result != STORE_OK) {
+		api_error(call, API_STORE_FAILED, "the store could not be written, and nothing was changed: %s",
+		    store_error(store));
+	} else {
+		store_add_event(store, escrow->escrow_id, "escrow_opened", json_pack("{s:i, s:s}", "attempt", 1,
+		    "phase", phase_name(PHASE_NOT_STARTED)));
+		take_up_when_durable(call->sv, escrow->escrow_id, true);
+		answer_escrow(call, escrow->escrow_id);
+	}
+}
+
+static bool
+exists(struct supervisor *sv, const char *escrow_id)
+{
+	struct store_escrow e;
+
+	if (store_get_escrow(sv->store, escrow_id, &e) != STORE_OK)
+		return false;
+	store_escrow_clear(&e);
+	return true;
+}
+
+static void
+open_escrow(struct api_call *call)
+{
+	char id[UUID_TEXT] = "", *metadata;
+	const char *label = "";
+	unsigned external;
+	bool trace = false;
+
+	if (!api_uuid(call, "escrow_id", false, id) || !api_text(call, "label", false, STORE_LABEL_MAX, &label) ||
+	    !api_bool(call, "trace", &trace) || !take_external(call, &external))
+		return;
+	/* asking again for one that is there is always answered */
+	if ((id[0] == '\0' || !exists(call->sv, id)) && !may_start(call))
+		return;
+	metadata = take_metadata(call);
+	if (metadata == NULL)
+		return;
+	if (id[0] == '\0')
+		uuid_random(id);
+	open_new(call, &(struct store_new_escrow){
+		.escrow_id = id, .label = label, .metadata = metadata, .external = external, .trace = trace,
+		.network = call->sv->config->network, .now = clock_wall_ms(),
+	});
+	free(metadata);
+}
+
+/* --- get_escrow, list_escrows --------------------------------------------- */
+
+static void
+get_escrow(struct api_call *call)
+{
+	char id[UUID_TEXT];
+	bool refresh = false;
+
+	if (!api_uuid(call, "escrow_id", true, id) || !api_bool(call, "refresh", &refresh))
+		return;
+	if (refresh)
+		api_error(call, API_NOT_AVAILABLE, "get_escrow: refresh: this version keeps no wallets open to ask");
+	else
+		answer_escrow(call, id);
+}
+
+static bool
+take_phase(struct api_call *call, enum phase *phase)
+{
+	const char *text = NULL;
+
+	*phase = PHASE_COUNT;
+	if (!api_text(call, "phase", false, 64, &text))
+		return false;
+	if (text == NULL || phase_parse(text, phase))
+		return true;
+	api_error(call, API_INVALID_PARAMS, "list_escrows: phase: \"%s\" is none of NotStarted, Preparing, Exchanging, "
+	    "Ready, Failed", text);
+	return false;
+}
+
+static json_t *
+escrows_json(struct supervisor *sv, char (*ids)[UUID_TEXT], int count, bool more)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < count; i++) {
+		struct store_escrow e;
+		if (store_get_escrow(sv->store, ids[i], &e) != STORE_OK)
+			continue;
+		json_array_append_new(list, escrow_json(sv, &e));
+		store_escrow_clear(&e);
+	}
+	return json_pack("{s:o, s:o}", "escrows", list, "next", more ? json_string(ids[count - 1]) : json_null());
+}
+
+static void
+list_escrows(struct api_call *call)
+{
+	char after[UUID_TEXT] = "", (*ids)[UUID_TEXT];
+	int64_t limit = LIST_DEFAULT;
+	enum phase phase;
+	enum store_result result;
+	int count;
+
+	if (!take_phase(call, &phase) || !api_integer(call, "limit", 1, LIST_MAX, &limit) ||
+	    !api_uuid(call, "after", false, after))
+		return;
+	ids = malloc((size_t)(limit + 1) * sizeof *ids);
+	if (ids == NULL) {
+		api_error(call, API_INTERNAL_ERROR, "out of memory");
+		return;
+	}
+	/* one more than asked for tells whether there is a next page */
+	result = store_list_escrows(call->sv->store, phase, after[0] != '\0' ? after : NULL, (int)limit + 1, ids, &count);
+	if (result == STORE_NOT_FOUND)
+		api_error(call, API_NO_SUCH_ESCROW, "list_escrows: after: there is no escrow %s", after);
+	else if (result != STORE_OK)
+		api_error(call, API_STORE_FAILED, "%s", store_error(call->sv->store));
+	else
+		api_result(call, escrows_json(call->sv, ids, count > limit ? (int)limit : count, count > limit));
+	free(ids);
+}
+
+/* --- retry_escrow, cancel_escrow ------------------------------------------ */
+
+static void
+wrong_phase(struct api_call *call, const char *id, const char *what)
+{
+	struct store_escrow e;
+
+	if (store_get_escrow(call->sv->store, id, &e) != STORE_OK) {
+		answer_escrow(call, id);
+		return;
+	}
+	api_error(call, API_WRONG_PHASE, "escrow %s is %s: %s", id, phase_name(e.phase), what);
+	store_escrow_clear(&e);
+}
+
+static void
+retry_escrow(struct api_call *call)
+{
+	struct store *store = call->sv->store;
+	char id[UUID_TEXT];
+	int attempt;
+
+	if (!api_uuid(call, "escrow_id", true, id) || !may_start(call))
+		return;
+	switch (store_retry(store, id, &attempt)) {
+	case STORE_OK:
+		store_add_event(store, id, "attempt", json_pack("{s:i, s:s, s:s}", "attempt", attempt,
+		    "cause", "retry", "reason", "asked for"));
+		take_up_when_durable(call->sv, id, false);
+		answer_escrow(call, id);
+		break;
+	case STORE_CONFLICT:
+		wrong_phase(call, id, "only one that has Failed can be tried again");
+		break;
+	case STORE_NOT_FOUND:
+	case STORE_FAILED:
+		answer_escrow(call, id);
+		break;
+	}
+}
+
+struct cancelling {
+	struct api_call *call;
+	char escrow_id[UUID_TEXT];
+};
+
+static void
+on_cancelled(void *arg)
+{
+	struct cancelling *c = arg;
+	struct store_escrow e;
+	bool ready = false;
+
+	if (store_get_escrow(c->call->sv->store, c->escrow_id, &e) == STORE_OK) {
+		ready = e.phase == PHASE_READY;
+		store_escrow_clear(&e);
+	}
+	if (ready)
+		wrong_phase(c->call, c->escrow_id, "its address was published before it could be cancelled");
+	else
+		answer_escrow(c->call, c->escrow_id);
+	free(c);
+}
+
+static void
+cancel_escrow(struct api_call *call)
+{
+	char id[UUID_TEXT];
+	struct escrow *live;
+	struct cancelling *c;
+
+	if (!api_uuid(call, "escrow_id", true, id))
+		return;
+	live = escrow_find(call->sv->escrows, id);
+	if (live == NULL) {
+		wrong_phase(call, id, "only one that is under way can be cancelled");
+		return;
+	}
+	c = calloc(1, sizeof *c);
+	if (c != NULL) {
+		c->call = call;
+		snprintf(c->escrow_id, sizeof c->escrow_id, "%s", id);
+	}
+	if (c == NULL || !setup_cancel(live, on_cancelled, c)) {
+		free(c);
+		api_error(call, API_INTERNAL_ERROR, "out of memory");
+	}
+}
+
+/* --- not in this version -------------------------------------------------- */
+
+static void
+not_available(struct api_call *call)
+{
+	api_error(call, API_NOT_AVAILABLE, "%s is not part of this version", call->method);
+}
+
+const struct api_method api_escrow_methods[] = {
+	{"open_escrow", "escrow_id label metadata external trace", true, open_escrow},
+	{"get_escrow", "escrow_id refresh", false, get_escrow},
+	{"list_escrows", "phase limit after", false, list_escrows},
+	{"retry_escrow", "escrow_id", true, retry_escrow},
+	{"cancel_escrow", "escrow_id", true, cancel_escrow},
+	{"get_messages", "escrow_id role", false, not_available},
+	{"submit_message", "escrow_id role message", false, not_available},
+	{"get_trace", "escrow_id", false, not_available},
+	{NULL, NULL, false, NULL},
+};

@@ -1,0 +1,54 @@
+/* The API's methods on endpoints and sessions. */
+#include <string.h>
+
+#include "supervisor/api.h"
+#include "supervisor/endpoint.h"
+#include "supervisor/supervisor.h"
+
+static void
+get_endpoints(struct api_call *call)
+{
+	json_t *list = json_array();
+	struct endpoint *ep;
+
+	TAILQ_FOREACH(ep, &call->sv->endpoints->all, all)
+		json_array_append_new(list, endpoint_to_json(ep));
+	api_result(call, list);
+}
+
+static void
+set_endpoint(struct api_call *call)
+{
+	const char *name = NULL, *state = NULL;
+	struct endpoint *ep;
+	bool in;
+
+	if (!api_text(call, "name", true, ENDPOINT_NAME_MAX, &name) || !api_text(call, "state", true, 16, &state))
+		return;
+	in = strcmp(state, "in") == 0;
+	if (!in && strcmp(state, "out") != 0) {
+		api_error(call, API_INVALID_PARAMS, "set_endpoint: state: \"%s\": in or out is expected", state);
+		return;
+	}
+	ep = endpoint_find(call->sv->endpoints, name);
+	if (ep == NULL) {
+		api_error(call, API_NO_SUCH_ENDPOINT, "there is no endpoint \"%s\"", name);
+		return;
+	}
+	endpoint_event(ep, in ? ENDPOINT_EV_PUT_IN : ENDPOINT_EV_TAKE_OUT, in ? "put in by hand" : "taken out by hand");
+	api_result(call, endpoint_to_json(ep));
+}
+
+static void
+not_available(struct api_call *call)
+{
+	api_error(call, API_NOT_AVAILABLE, "%s: this version keeps no sessions", call->method);
+}
+
+const struct api_method api_pool_methods[] = {
+	{"get_endpoints", "", false, get_endpoints},
+	{"set_endpoint", "name state", true, set_endpoint},
+	{"get_sessions", "", false, not_available},
+	{"close_session", "escrow_id", true, not_available},
+	{NULL, NULL, false, NULL},
+};

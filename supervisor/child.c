@@ -1,0 +1,218 @@
+#include "supervisor/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct child {
+	pid_t pid;
+	int pidfd;
+	int exec_pipe;        /* closed by a successful exec, else brings its errno */
+	struct event *event;
+	child_end_fn fn;
+	void *arg;
+};
+
+/* --- in the child, between fork and exec ---------------------------------- */
+
+/* Descriptors 0-2 /dev/null, 3 what is asked for, 4 the pipe, no more. All are
+ * first moved out of each other's way. */
+static bool
+arrange_descriptors(int fd3, int pipe_fd)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	null = fcntl(null, F_DUPFD, 16);
+	pipe_fd = fcntl(pipe_fd, F_DUPFD, 16);
+	if (null == -1 || pipe_fd == -1)
+		return false;
+	if (fd3 != -1) {
+		fd3 = fcntl(fd3, F_DUPFD, 16);
+		if (fd3 == -1 || dup2(fd3, 3) == -1)
+			return false;
+	} else {
+		close(3);
+	}
+	for (int fd = 0; fd < 3; fd++) {
+		if (dup2(null, fd) == -1)
+			return false;
+	}
+	return dup3(pipe_fd, 4, O_CLOEXEC) != -1 && close_range(5, ~0U, 0) == 0;
+}
+
+static void
+reset_signals(void)
+{
+	sigset_t none;
+
+	signal(SIGPIPE, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static _Noreturn void
+run_child(const struct child_spec *spec, pid_t parent, int pipe_fd)
+{
+	static const struct rlimit no_core = {0, 0};
+	int error;
+
+	reset_signals();
+	umask(077);
+	setrlimit(RLIMIT_CORE, &no_core);
+	if (spec->dies_with_us) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* the parent may have died before the prctl */
+		if (getppid() != parent)
+			_exit(127);
+	}
+	if (chdir(spec->directory != NULL ? spec->directory : "/") == 0 && arrange_descriptors(spec->fd3, pipe_fd)) {
+		pipe_fd = 4;
+		execve(spec->program, spec->argv, spec->envp);
+	}
+	error = errno;
+	if (write(pipe_fd, &error, sizeof error) == -1)
+		_exit(126);
+	_exit(127);
+}
+
+/* --- in the parent -------------------------------------------------------- */
+
+static void
+child_free(struct child *child)
+{
+	if (child->event != NULL)
+		event_free(child->event);
+	if (child->pidfd != -1)
+		close(child->pidfd);
+	if (child->exec_pipe != -1)
+		close(child->exec_pipe);
+	free(child);
+}
+
+static void
+on_end(evutil_socket_t fd, short what, void *arg)
+{
+	struct child *child = arg;
+	child_end_fn fn = child->fn;
+	void *fn_arg = child->arg;
+	int status = 0, exec_errno = 0;
+
+	(void)fd;
+	(void)what;
+	if (waitpid(child->pid, &status, WNOHANG) != child->pid) {
+		event_add(child->event, NULL);
+		return;
+	}
+	if (read(child->exec_pipe, &exec_errno, sizeof exec_errno) != sizeof exec_errno)
+		exec_errno = 0;
+	child_free(child);
+	fn(status, exec_errno, fn_arg);
+}
+
+static bool
+watch(struct child *child, struct event_base *base)
+{
+	child->pidfd = pidfd_open(child->pid, 0);
+	if (child->pidfd == -1)
+		return false;
+	child->event = event_new(base, child->pidfd, EV_READ, on_end, child);
+	return child->event != NULL && event_add(child->event, NULL) == 0;
+}
+
+struct child *
+child_spawn(struct event_base *base, const struct child_spec *spec, child_end_fn fn, void *arg)
+{
+	struct child *child = calloc(1, sizeof *child);
+	int pipe_fds[2], saved;
+	pid_t self = getpid();
+
+	if (child == NULL)
+		return NULL;
+	child->pidfd = child->exec_pipe = -1;
+	child->fn = fn;
+	child->arg = arg;
+	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) == -1)
+		goto fail;
+	child->exec_pipe = pipe_fds[0];
+	child->pid = fork();
+	if (child->pid == 0)
+		run_child(spec, self, pipe_fds[1]);
+	saved = errno;
+	close(pipe_fds[1]);
+	errno = saved;
+	if (child->pid == -1)
+		goto fail;
+	if (!watch(child, base)) {
+		saved = errno;
+		kill(child->pid, SIGKILL);
+		waitpid(child->pid, NULL, 0);
+		errno = saved;
+		goto fail;
+	}
+	return child;
+fail:
+	saved = errno;
+	child_free(child);
+	errno = saved;
+	return NULL;
+}
+
+pid_t
+child_pid(const struct child *child)
+{
+	return child->pid;
+}
+
+void
+child_kill(struct child *child, int signal)
+{
+	pidfd_send_signal(child->pidfd, signal, NULL, 0);
+}
+
+void
+child_reap(struct child *child)
+{
+	waitpid(child->pid, NULL, 0);
+	child_free(child);
+}
+
+void
+child_describe_end(int status, char *out, size_t size)
+{
+	if (WIFSIGNALED(status))
+		snprintf(out, size, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		snprintf(out, size, "exited with status %d", WEXITSTATUS(status));
+}
+
+unsigned long long
+process_start_time(pid_t pid)
+{
+	char path[64], text[1024], *p;
+	unsigned long long start = 0;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return 0;
+	n = read(fd, text, sizeof text - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	/* the name, field 2, may hold anything, also ')' */
+	p = strrchr(text, ')');
+	if (p == NULL || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+	    &start) != 1)
+		return 0;
+	return start;
+}

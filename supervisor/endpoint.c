@@ -1,0 +1,339 @@
+#include "supervisor/endpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "supervisor/scheduler.h"
+#include "supervisor/supervisor.h"
+#include "supervisor/tend_control.h"
+
+enum {
+	FIRST_WAIT_MS = 250,
+	LONGEST_WAIT_MS = 30000
+};
+
+/* --- the actions of the table --------------------------------------------- */
+
+static void
+set_timer(struct endpoint *ep, int64_t ms)
+{
+	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+
+	event_add(ep->timer, &tv);
+}
+
+static int64_t
+wait_ms(const struct endpoint *ep)
+{
+	unsigned doublings = ep->failures_in_row > 8 ? 8 : ep->failures_in_row;
+	int64_t ms = (int64_t)FIRST_WAIT_MS << doublings;
+
+	return ms < LONGEST_WAIT_MS ? ms : LONGEST_WAIT_MS;
+}
+
+static void
+withdraw(struct endpoint *ep)
+{
+	TAILQ_REMOVE(&ep->sv->endpoints->idle[ep->role], ep, idle);
+}
+
+static void
+act(struct endpoint *ep, enum endpoint_action action, enum endpoint_event event)
+{
+	switch (action) {
+	case ENDPOINT_DO_NOTHING:
+		break;
+	case ENDPOINT_DO_PROBE:
+		event_del(ep->timer);
+		tend_start(ep);
+		break;
+	case ENDPOINT_DO_PROBE_LATER:
+		ep->failures++;
+		set_timer(ep, wait_ms(ep));
+		ep->failures_in_row++;
+		break;
+	case ENDPOINT_DO_PROBE_NOW:
+		ep->failures_in_row = 0;
+		set_timer(ep, 0);
+		break;
+	case ENDPOINT_DO_WAIT:
+	case ENDPOINT_DO_REST:
+		event_del(ep->timer);
+		break;
+	case ENDPOINT_DO_OFFER:
+		ep->failures_in_row = 0;
+		TAILQ_INSERT_TAIL(&ep->sv->endpoints->idle[ep->role], ep, idle);
+		scheduler_wake(ep->sv->scheduler);
+		break;
+	case ENDPOINT_DO_WITHDRAW:
+		withdraw(ep);
+		break;
+	case ENDPOINT_DO_TAKE_OUT_LATER:
+		ep->take_out = true;
+		break;
+	case ENDPOINT_DO_KEEP_IN:
+		ep->take_out = false;
+		break;
+	case ENDPOINT_DO_BUG:
+	case ENDPOINT_ACTION_COUNT:
+		log_error("endpoint_bug", F_STR("endpoint", ep->name), F_STR("state", endpoint_state_name(ep->state)),
+		    F_STR("what", endpoint_event_name(event)));
+		break;
+	}
+}
+
+/* --- state ---------------------------------------------------------------- */
+
+static void
+tell(struct endpoint *ep)
+{
+	log_debug("endpoint", F_STR("endpoint", ep->name), F_STR("state", endpoint_state_name(ep->state)),
+	    F_STR("escrow", ep->escrow_id[0] != '\0' ? ep->escrow_id : NULL),
+	    F_STR("reason", ep->reason[0] != '\0' ? ep->reason : NULL));
+}
+
+/* Readers of /events and the log hear when an endpoint stops or begins to serve. */
+static void
+announce(struct endpoint *ep, enum endpoint_state before)
+{
+	bool serving = ep->state != ENDPOINT_DOWN && ep->state != ENDPOINT_OUT;
+	bool served = before != ENDPOINT_DOWN && before != ENDPOINT_OUT;
+	const char *reason = ep->reason[0] != '\0' ? ep->reason : NULL;
+
+	if ((serving && before != ENDPOINT_PROBING) || (!serving && !served && ep->state == before))
+		return;
+	if (ep->state == ENDPOINT_IDLE && before == ENDPOINT_PROBING)
+		log_info("endpoint_up", F_STR("endpoint", ep->name), F_STR("url", ep->url.text),
+		    F_INT("rtt_ms", ep->last_rtt_ms));
+	else if (!serving && ep->failures_in_row <= 1)
+		log_warn("endpoint_down", F_STR("endpoint", ep->name), F_STR("url", ep->url.text),
+		    F_STR("state", endpoint_state_name(ep->state)), F_STR("reason", reason));
+	store_add_event(ep->sv->store, NULL, "endpoint", json_pack("{s:s, s:s, s:s*}", "name", ep->name,
+	    "state", endpoint_state_name(ep->state), "reason", reason));
+}
+
+static void
+change_state(struct endpoint *ep, enum endpoint_state next)
+{
+	enum endpoint_state before = ep->state;
+
+	if (next == before)
+		return;
+	ep->sv->endpoints->by_state[before]--;
+	ep->sv->endpoints->by_state[next]++;
+	ep->state = next;
+	ep->since = clock_wall_ms();
+	if (next != ENDPOINT_LEASED)
+		ep->escrow_id[0] = '\0';
+	tell(ep);
+	announce(ep, before);
+}
+
+static void
+endpoint_free(struct endpoint *ep)
+{
+	struct endpoint_pool *pool = ep->sv->endpoints;
+
+	if (ep->state == ENDPOINT_IDLE)
+		withdraw(ep);
+	pool->by_state[ep->state]--;
+	TAILQ_REMOVE(&pool->all, ep, all);
+	event_free(ep->timer);
+	if (ep->login != NULL)
+		explicit_bzero(ep->login, strlen(ep->login));
+	free(ep->login);
+	if (ep->given != NULL) {
+		free(ep->given->login_file);
+		free(ep->given->ca_file);
+		free(ep->given->wallet_dir);
+		free(ep->given);
+	}
+	free(ep);
+}
+
+static bool
+is_used(const struct endpoint *ep)
+{
+	return ep->state == ENDPOINT_LEASED || ep->state == ENDPOINT_PROBING;
+}
+
+void
+endpoint_event(struct endpoint *ep, enum endpoint_event event, const char *reason)
+{
+	struct endpoint_step step = endpoint_life(ep->state, event);
+
+	if (step.action == ENDPOINT_DO_OFFER)
+		ep->reason[0] = '\0';
+	else if (reason != NULL)
+		snprintf(ep->reason, sizeof ep->reason, "%s", reason);
+	change_state(ep, step.next);
+	act(ep, step.action, event);
+	if (is_used(ep))
+		return;
+	if (ep->removed) {
+		endpoint_free(ep);
+	} else if (ep->take_out) {
+		ep->take_out = false;
+		endpoint_event(ep, ENDPOINT_EV_TAKE_OUT, "taken out by hand");
+	}
+}
+
+void
+endpoint_lease(struct endpoint *ep, const char *escrow_id)
+{
+	ep->leases++;
+	endpoint_event(ep, ENDPOINT_EV_LEASED, NULL);
+	snprintf(ep->escrow_id, sizeof ep->escrow_id, "%s", escrow_id);
+}
+
+void
+endpoint_blame(struct endpoint *ep)
+{
+	ep->failures++;
+}
+
+/* --- the pool ------------------------------------------------------------- */
+
+struct endpoint_pool *
+endpoint_pool_new(void)
+{
+	struct endpoint_pool *pool = calloc(1, sizeof *pool);
+
+	if (pool == NULL)
+		return NULL;
+	TAILQ_INIT(&pool->all);
+	for (int i = 0; i <= ROLE_COUNT; i++)
+		TAILQ_INIT(&pool->idle[i]);
+	return pool;
+}
+
+void
+endpoint_pool_free(struct endpoint_pool *pool)
+{
+	struct endpoint *ep;
+
+	if (pool == NULL)
+		return;
+	while ((ep = TAILQ_FIRST(&pool->all)) != NULL)
+		endpoint_free(ep);
+	free(pool);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	endpoint_event(arg, ENDPOINT_EV_UP, NULL);
+}
+
+static struct endpoint *
+add(struct supervisor *sv, const char *name)
+{
+	struct endpoint *ep = calloc(1, sizeof *ep);
+
+	if (ep == NULL)
+		return NULL;
+	ep->sv = sv;
+	ep->timer = evtimer_new(sv->base, on_timer, ep);
+	if (ep->timer == NULL) {
+		free(ep);
+		return NULL;
+	}
+	snprintf(ep->name, sizeof ep->name, "%s", name);
+	ep->state = ENDPOINT_DOWN;
+	ep->since = clock_wall_ms();
+	ep->last_rtt_ms = -1;
+	ep->role = ROLE_ANY;
+	sv->endpoints->by_state[ENDPOINT_DOWN]++;
+	TAILQ_INSERT_TAIL(&sv->endpoints->all, ep, all);
+	return ep;
+}
+
+static char *
+copy_text(const char *text)
+{
+	return text != NULL ? strdup(text) : NULL;
+}
+
+struct endpoint *
+endpoint_add_given(struct supervisor *sv, const struct config_endpoint *given)
+{
+	struct endpoint *ep = add(sv, given->name);
+	struct config_endpoint *copy = malloc(sizeof *copy);
+
+	if (ep == NULL || copy == NULL) {
+		free(copy);
+		return NULL;
+	}
+	*copy = *given;
+	copy->login_file = copy_text(given->login_file);
+	copy->ca_file = copy_text(given->ca_file);
+	copy->wallet_dir = copy_text(given->wallet_dir);
+	ep->given = copy;
+	ep->url = given->url;
+	ep->role = given->role;
+	set_timer(ep, 0);
+	return ep;
+}
+
+struct endpoint *
+endpoint_add_managed(struct supervisor *sv, const char *name, int port)
+{
+	struct endpoint *ep = add(sv, name);
+	char text[64], why[64];
+
+	if (ep == NULL)
+		return NULL;
+	ep->managed = true;
+	snprintf(text, sizeof text, "http://127.0.0.1:%d", port);
+	url_parse(text, &ep->url, why, sizeof why);
+	return ep;
+}
+
+void
+endpoint_remove(struct endpoint *ep)
+{
+	ep->removed = true;
+	if (!is_used(ep))
+		endpoint_free(ep);
+}
+
+struct endpoint *
+endpoint_find(struct endpoint_pool *pool, const char *name)
+{
+	struct endpoint *ep;
+
+	TAILQ_FOREACH(ep, &pool->all, all) {
+		if (!ep->removed && strcmp(ep->name, name) == 0)
+			return ep;
+	}
+	return NULL;
+}
+
+/* --- as others see it ----------------------------------------------------- */
+
+json_t *
+endpoint_describe(const struct endpoint *ep)
+{
+	const char *wallet_dir = ep->given != NULL ? ep->given->wallet_dir : ep->sv->config->wallet_dir;
+
+	return json_pack("{s:s, s:s, s:s*, s:s*, s:s, s:b}", "name", ep->name, "url", ep->url.text,
+	    "login", ep->login, "ca_file", ep->given != NULL ? ep->given->ca_file : NULL,
+	    "wallet_dir", wallet_dir, "wallet_dir_sure", ep->given == NULL || ep->given->wallet_dir_given);
+}
+
+json_t *
+endpoint_to_json(const struct endpoint *ep)
+{
+	return json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:n, s:I, s:I, s:I, s:o, s:s*}",
+	    "name", ep->name, "url", ep->url.text, "role", role_name(ep->role), "managed", ep->managed,
+	    "state", endpoint_state_name(ep->state),
+	    "escrow_id", ep->escrow_id[0] != '\0' ? json_string(ep->escrow_id) : json_null(), "spare",
+	    "since", (json_int_t)ep->since, "leases", (json_int_t)ep->leases, "failures", (json_int_t)ep->failures,
+	    "last_rtt_ms", ep->last_rtt_ms >= 0 ? json_integer(ep->last_rtt_ms) : json_null(),
+	    "reason", ep->reason[0] != '\0' ? ep->reason : NULL);
+}

@@ -1,0 +1,80 @@
+/*
+ * The pool of endpoints: monero-wallet-rpcs, given or managed. Each lives by
+ * the table of endpoint_life.h. Owns: state, login, counts and the wait of
+ * each, and the lists of idle ones that the scheduler takes from. Never talks
+ * to a wallet: tend_control.c has a worker do that.
+ */
+#ifndef SUPERVISOR_ENDPOINT_H
+#define SUPERVISOR_ENDPOINT_H
+
+#include <bsd/sys/queue.h>
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/config.h"
+#include "supervisor/endpoint_life.h"
+
+struct supervisor;
+struct worker;
+
+struct endpoint {
+	TAILQ_ENTRY(endpoint) all;
+	TAILQ_ENTRY(endpoint) idle;     /* in the list of its role while IDLE */
+	struct supervisor *sv;
+	char name[ENDPOINT_NAME_MAX];
+	struct url url;
+	enum role role;
+	bool managed;
+	char *login;                    /* "user:password" or NULL */
+	struct config_endpoint *given;  /* a copy of its section, or NULL when managed */
+	enum endpoint_state state;
+	int64_t since;                  /* wall, ms: when it came into this state */
+	char reason[256];               /* why it is down, dirty or out; else "" */
+	char escrow_id[37];             /* who it is leased to, or "" */
+	bool take_out;                  /* wished for, once its job has ended */
+	bool removed;                   /* no longer in the configuration: goes once its job has ended */
+	unsigned failures_in_row;
+	uint64_t leases, failures;
+	int64_t last_rtt_ms;            /* of get_version, or -1 */
+	struct event *timer;
+	struct worker *tend;            /* its tend job, or NULL */
+};
+TAILQ_HEAD(endpoint_list, endpoint);
+
+struct endpoint_pool {
+	struct endpoint_list all;
+	struct endpoint_list idle[ROLE_COUNT + 1]; /* by role, ROLE_ANY last; the longest idle first */
+	int by_state[ENDPOINT_STATE_COUNT];
+};
+
+struct endpoint_pool *endpoint_pool_new(void);
+void endpoint_pool_free(struct endpoint_pool *pool);
+
+/* Adds one and has it probed. A given one is copied; a managed one (given NULL)
+ * waits in DOWN until its process is up. NULL: out of memory. */
+struct endpoint *endpoint_add_given(struct supervisor *sv, const struct config_endpoint *given);
+struct endpoint *endpoint_add_managed(struct supervisor *sv, const char *name, int port);
+
+/* Goes now, or once its job has ended. */
+void endpoint_remove(struct endpoint *endpoint);
+
+struct endpoint *endpoint_find(struct endpoint_pool *pool, const char *name);
+
+/* Something happened to it; reason (or NULL) is for people. */
+void endpoint_event(struct endpoint *endpoint, enum endpoint_event event, const char *reason);
+
+/* Takes an idle one for an escrow. */
+void endpoint_lease(struct endpoint *endpoint, const char *escrow_id);
+
+/* A failure of this endpoint was the cause of a job's failure. */
+void endpoint_blame(struct endpoint *endpoint);
+
+/* What a worker is told of it (ENDPOINT in ipc/message.h); holds the login. */
+json_t *endpoint_describe(const struct endpoint *endpoint);
+
+/* What get_endpoints says of it. */
+json_t *endpoint_to_json(const struct endpoint *endpoint);
+
+#endif

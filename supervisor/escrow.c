@@ -1,0 +1,238 @@
+#include "supervisor/escrow.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "supervisor/supervisor.h"
+
+RB_HEAD(escrow_tree, escrow);
+
+struct escrow_table {
+	struct escrow_tree tree;
+	int count;
+};
+
+static int
+compare(const struct escrow *a, const struct escrow *b)
+{
+	return strcmp(a->id, b->id);
+}
+RB_PROTOTYPE(escrow_tree, escrow, node, compare)
+RB_GENERATE(escrow_tree, escrow, node, compare)
+
+/* --- operations ----------------------------------------------------------- */
+
+static void pump(struct escrow *e);
+
+static void
+op_free(struct escrow_op *op)
+{
+	json_decref(op->frame);
+	free(op);
+}
+
+/* After a rollback the guard may be ahead of the store. */
+static void
+reload_guard(struct escrow *e)
+{
+	struct store_escrow record;
+
+	if (store_get_escrow(e->sv->store, e->id, &record) != STORE_OK) {
+		log_error("escrow_unreadable", F_STR("escrow", e->id), F_STR("error", store_error(e->sv->store)));
+		return;
+	}
+	e->guard = (struct store_guard){e->id, record.attempt, record.phase, record.round, record.revision};
+	store_escrow_clear(&record);
+}
+
+static void
+hold(struct escrow *e)
+{
+	static const struct timeval a_second = {1, 0};
+	struct escrow_op *op;
+
+	if (e->held)
+		return;
+	e->held = true;
+	STAILQ_FOREACH(op, &e->ops, next)
+		op->applied = false;
+	event_add(e->again, &a_second);
+}
+
+static void
+on_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct escrow *e = arg;
+
+	(void)fd;
+	(void)what;
+	e->held = false;
+	reload_guard(e);
+	pump(e);
+}
+
+/* Called in the order of the operations. One that was rolled back makes all
+ * after it wait with it. */
+static void
+on_durable(bool durable, void *arg)
+{
+	struct escrow_op *op = arg;
+	struct escrow *e = op->escrow;
+
+	if (!durable || e->held) {
+		hold(e);
+		return;
+	}
+	STAILQ_REMOVE(&e->ops, op, escrow_op, next);
+	op->done(e, op); /* may free the escrow */
+	op_free(op);
+}
+
+static void
+pump(struct escrow *e)
+{
+	struct escrow_op *op, *next;
+
+	STAILQ_FOREACH_SAFE(op, &e->ops, next, next) {
+		enum store_result result;
+		if (e->held)
+			return;
+		if (op->applied)
+			continue;
+		result = op->apply(e, op);
+		if (result == STORE_OK) {
+			op->applied = true;
+			store_when_durable(e->sv->store, on_durable, op);
+		} else if (result == STORE_FAILED) {
+			hold(e);
+		} else {
+			STAILQ_REMOVE(&e->ops, op, escrow_op, next);
+			bool lives = op->refused(e, op);
+			op_free(op);
+			if (!lives)
+				return;
+		}
+	}
+}
+
+void
+escrow_submit(struct escrow *e, struct escrow_op *op)
+{
+	op->escrow = e;
+	STAILQ_INSERT_TAIL(&e->ops, op, next);
+	pump(e);
+}
+
+/* --- the table ------------------------------------------------------------ */
+
+struct escrow_table *
+escrow_table_new(void)
+{
+	struct escrow_table *table = calloc(1, sizeof *table);
+
+	if (table != NULL)
+		RB_INIT(&table->tree);
+	return table;
+}
+
+void
+escrow_table_free(struct escrow_table *table)
+{
+	struct escrow *e;
+
+	if (table == NULL)
+		return;
+	while ((e = RB_MIN(escrow_tree, &table->tree)) != NULL)
+		escrow_free(e);
+	free(table);
+}
+
+int
+escrow_count(const struct escrow_table *table)
+{
+	return table->count;
+}
+
+int
+escrow_busy_count(struct escrow_table *table)
+{
+	struct escrow *e;
+	int count = 0;
+
+	RB_FOREACH(e, escrow_tree, &table->tree)
+		count += e->activity != ESCROW_QUEUED ? 1 : 0;
+	return count;
+}
+
+struct escrow *
+escrow_find(struct escrow_table *table, const char *id)
+{
+	struct escrow key;
+
+	snprintf(key.id, sizeof key.id, "%s", id);
+	return RB_FIND(escrow_tree, &table->tree, &key);
+}
+
+struct escrow *
+escrow_add(struct supervisor *sv, const struct store_escrow *record)
+{
+	struct escrow *e = calloc(1, sizeof *e);
+
+	if (e == NULL)
+		return NULL;
+	e->again = evtimer_new(sv->base, on_again, e);
+	if (e->again == NULL) {
+		free(e);
+		return NULL;
+	}
+	e->sv = sv;
+	snprintf(e->id, sizeof e->id, "%s", record->escrow_id);
+	e->guard = (struct store_guard){e->id, record->attempt, record->phase, record->round, record->revision};
+	e->seq = record->seq;
+	e->opened_at = record->created_at;
+	e->needs = ROLE_ALL & ~record->external;
+	e->failures = record->failures;
+	e->counted_phase = record->phase;
+	STAILQ_INIT(&e->ops);
+	STAILQ_INIT(&e->waiters);
+	RB_INSERT(escrow_tree, &sv->escrows->tree, e);
+	sv->escrows->count++;
+	return e;
+}
+
+void
+escrow_free(struct escrow *e)
+{
+	struct escrow_waiter *waiter;
+	struct escrow_op *op;
+
+	while ((op = STAILQ_FIRST(&e->ops)) != NULL) {
+		STAILQ_REMOVE_HEAD(&e->ops, next);
+		op_free(op);
+	}
+	RB_REMOVE(escrow_tree, &e->sv->escrows->tree, e);
+	e->sv->escrows->count--;
+	event_free(e->again);
+	while ((waiter = STAILQ_FIRST(&e->waiters)) != NULL) {
+		STAILQ_REMOVE_HEAD(&e->waiters, next);
+		waiter->fn(waiter->arg);
+		free(waiter);
+	}
+	free(e);
+}
+
+void
+escrow_describe_open(const struct escrow *e, char *out, size_t size)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (int r = 0; r < ROLE_COUNT && n < size; r++) {
+		if (e->open[r].call[0] != '\0')
+			n += (size_t)snprintf(out + n, size - n, "%s%s: %s", n > 0 ? ", " : "",
+			    role_name((enum role)r), e->open[r].call);
+	}
+}

@@ -1,0 +1,107 @@
+/*
+ * The escrows that are under way, in memory: one object for each whose last
+ * attempt is not terminal. Owns what the store last said of it (the guard), its
+ * place in the queue, its endpoints, its worker, and the changes on their way
+ * to disk.
+ *
+ * Every change of a live escrow is an operation. Operations of one escrow are
+ * applied strictly in order; what follows from one (an ack, a worker, an
+ * answer) is done once it is durable. When the store fails, they are kept and
+ * applied again, in the same order, a second later: the worker waits for its
+ * ack meanwhile, and nothing is lost.
+ */
+#ifndef SUPERVISOR_ESCROW_H
+#define SUPERVISOR_ESCROW_H
+
+#include <bsd/sys/queue.h>
+#include <bsd/sys/tree.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/uuid.h"
+#include "supervisor/store.h"
+
+struct endpoint;
+struct escrow_op;
+struct supervisor;
+struct worker;
+
+/* Where the object is in its life. */
+enum escrow_activity {
+	ESCROW_QUEUED,    /* waits in the scheduler for endpoints */
+	ESCROW_STARTING,  /* has endpoints; its start is on the way to disk */
+	ESCROW_RUNNING,   /* has a worker */
+	ESCROW_ENDING     /* the worker is gone; the outcome is on the way to disk */
+};
+
+/* Somebody who wants to know when the attempt has ended (cancel_escrow). */
+struct escrow_waiter {
+	STAILQ_ENTRY(escrow_waiter) next;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+struct escrow {
+	RB_ENTRY(escrow) node;
+	TAILQ_ENTRY(escrow) queue;
+	struct supervisor *sv;
+	char id[UUID_TEXT];
+	struct store_guard guard;       /* of its last attempt, as last committed or applied */
+	enum phase counted_phase;       /* as the metrics count it */
+	int64_t seq;                    /* order of opening */
+	int64_t opened_at, queued_at;   /* wall, ms */
+	int64_t leased_ms;              /* monotonic */
+	unsigned needs;                 /* ROLE_BIT()s of the managed roles */
+	int failures;                   /* of earlier attempts, counted against max-attempts */
+	enum escrow_activity activity;
+	struct endpoint *endpoints[ROLE_COUNT];
+	struct worker *worker;
+	bool cancelled;                 /* wished for */
+	struct {
+		char call[32];              /* intended and not yet answered, else "" */
+		int round;
+	} open[ROLE_COUNT];
+	STAILQ_HEAD(, escrow_op) ops;
+	STAILQ_HEAD(, escrow_waiter) waiters; /* told when the object goes */
+	bool held;                      /* the store failed: waits for `again` */
+	struct event *again;
+};
+
+/* One change. apply writes to the store; done follows once that is durable and
+ * may free the escrow. The operation is freed after it, with its frame. */
+struct escrow_op {
+	STAILQ_ENTRY(escrow_op) next;
+	struct escrow *escrow;
+	enum store_result (*apply)(struct escrow *escrow, struct escrow_op *op);
+	void (*done)(struct escrow *escrow, struct escrow_op *op);
+	/* The store refused it for what it says (STORE_CONFLICT). Returns whether
+	 * the escrow still lives. */
+	bool (*refused)(struct escrow *escrow, struct escrow_op *op);
+	bool applied;
+	json_t *frame;                  /* a worker's, or NULL */
+	uint64_t generation;            /* of that worker */
+	enum failure_cause cause;       /* for the end of an attempt */
+	char reason[STORE_REASON_MAX];
+	bool next_attempt, counts;
+};
+
+struct escrow_table *escrow_table_new(void);
+void escrow_table_free(struct escrow_table *table);
+int escrow_count(const struct escrow_table *table);
+/* Those that have endpoints, or an outcome on its way to disk. */
+int escrow_busy_count(struct escrow_table *table);
+
+struct escrow *escrow_find(struct escrow_table *table, const char *id);
+/* Makes the object for an escrow as the store has it. NULL: out of memory. */
+struct escrow *escrow_add(struct supervisor *sv, const struct store_escrow *record);
+/* Tells the waiters. */
+void escrow_free(struct escrow *escrow);
+
+/* Takes op (from calloc) and applies it as soon as those before it are. */
+void escrow_submit(struct escrow *escrow, struct escrow_op *op);
+
+/* "make_multisig (round 2)" of each role under way, for status; "" for none. */
+void escrow_describe_open(const struct escrow *escrow, char *out, size_t size);
+
+#endif

@@ -1,0 +1,240 @@
+#include "supervisor/feed.h"
+
+#include <bsd/sys/queue.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/uuid.h"
+#include "supervisor/supervisor.h"
+
+enum {
+	BATCH = 100,               /* events fetched for a reader at a time */
+	PENDING_MAX = 64 * 1024,   /* bytes a reader may have outstanding */
+	STUCK_SECONDS = 30
+};
+
+struct reader {
+	TAILQ_ENTRY(reader) next;
+	struct feed *feed;
+	struct evhttp_request *request;
+	struct bufferevent *bev;
+	char escrow_id[UUID_TEXT]; /* or "" for all */
+	int64_t since;
+	struct event *stuck;
+};
+
+struct feed {
+	struct supervisor *sv;
+	TAILQ_HEAD(, reader) readers;
+};
+
+static void
+reader_free(struct reader *r)
+{
+	TAILQ_REMOVE(&r->feed->readers, r, next);
+	event_free(r->stuck);
+	free(r);
+}
+
+/* The connection is gone, by whomever's hand. */
+static void
+on_close(struct evhttp_connection *connection, void *arg)
+{
+	(void)connection;
+	reader_free(arg);
+}
+
+static void
+end_stream(struct reader *r)
+{
+	evhttp_connection_set_closecb(evhttp_request_get_connection(r->request), NULL, NULL);
+	evhttp_send_reply_end(r->request);
+	reader_free(r);
+}
+
+struct batch {
+	struct evbuffer *chunk;
+	int64_t last;
+	int count;
+};
+
+static void
+add_event(int64_t seq, const char *line, void *arg)
+{
+	struct batch *batch = arg;
+
+	evbuffer_add_printf(batch->chunk, "%s\n", line);
+	batch->last = seq;
+	batch->count++;
+}
+
+static void feed_reader(struct reader *r);
+
+static void
+on_drained(struct evhttp_connection *connection, void *arg)
+{
+	(void)connection;
+	event_del(((struct reader *)arg)->stuck);
+	feed_reader(arg);
+}
+
+static void
+feed_reader(struct reader *r)
+{
+	static const struct timeval limit = {STUCK_SECONDS, 0};
+	struct batch batch = {NULL, r->since, 0};
+
+	if (evbuffer_get_length(bufferevent_get_output(r->bev)) > PENDING_MAX)
+		return; /* goes on when it has taken that: on_drained() */
+	if (store_turn_open(r->feed->sv->store))
+		return; /* what is not durable is not said: feed_wake() comes after the commit */
+	batch.chunk = evbuffer_new();
+	if (batch.chunk == NULL)
+		return;
+	store_each_event(r->feed->sv->store, r->since, r->escrow_id[0] != '\0' ? r->escrow_id : NULL, BATCH,
+	    add_event, &batch);
+	r->since = batch.last;
+	if (batch.count > 0) {
+		if (!event_pending(r->stuck, EV_TIMEOUT, NULL))
+			event_add(r->stuck, &limit);
+		evhttp_send_reply_chunk_with_cb(r->request, batch.chunk, on_drained, r);
+	}
+	evbuffer_free(batch.chunk);
+}
+
+/* Nothing was taken for too long. The connection is closed hard: a polite end
+ * would have to wait behind what is not taken. */
+static void
+on_stuck(evutil_socket_t fd, short what, void *arg)
+{
+	struct reader *r = arg;
+
+	(void)fd;
+	(void)what;
+	log_info("events_reader_cut_off", F_INT("seq", r->since));
+	evhttp_connection_free(evhttp_request_get_connection(r->request)); /* on_close() frees the reader */
+}
+
+/* --- a new reader --------------------------------------------------------- */
+
+static bool
+parse_query(struct evhttp_request *request, struct reader *r, char *why, size_t why_size)
+{
+	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+	struct evkeyvalq keys;
+	struct evkeyval *pair;
+	bool ok = true;
+
+	if (query == NULL)
+		return true;
+	if (evhttp_parse_query_str(query, &keys) == -1) {
+		snprintf(why, why_size, "the query cannot be read: /events?since=SEQ&escrow=ID\n");
+		return false;
+	}
+	TAILQ_FOREACH(pair, &keys, next) {
+		char *end = NULL;
+		if (strcmp(pair->key, "since") == 0) {
+			errno = 0;
+			r->since = strtoll(pair->value, &end, 10);
+			if (*pair->value == '\0' || *end != '\0' || r->since < 0 || errno != 0) {
+				snprintf(why, why_size, "since: \"%.40s\" is no number of an event\n", pair->value);
+				ok = false;
+			}
+		} else if (strcmp(pair->key, "escrow") == 0) {
+			if (!uuid_normalise(pair->value, r->escrow_id)) {
+				snprintf(why, why_size, "escrow: \"%.40s\" is no UUID\n", pair->value);
+				ok = false;
+			}
+		} else {
+			snprintf(why, why_size, "unknown parameter \"%.40s\": there are since and escrow\n", pair->key);
+			ok = false;
+		}
+	}
+	evhttp_clear_headers(&keys);
+	return ok;
+}
+
+static void
+refuse(struct evhttp_request *request, const char *why)
+{
+	struct evbuffer *body = evbuffer_new();
+
+	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", "text/plain");
+	evbuffer_add(body, why, strlen(why));
+	evhttp_send_reply(request, 400, "Bad Request", body);
+	evbuffer_free(body);
+}
+
+void
+feed_serve(struct feed *feed, struct evhttp_request *request)
+{
+	struct evhttp_connection *connection = evhttp_request_get_connection(request);
+	struct reader *r = calloc(1, sizeof *r);
+	char why[128];
+
+	if (r == NULL || (r->stuck = evtimer_new(feed->sv->base, on_stuck, r)) == NULL) {
+		free(r);
+		evhttp_send_error(request, 503, "out of memory");
+		return;
+	}
+	r->feed = feed;
+	r->request = request;
+	r->bev = evhttp_connection_get_bufferevent(connection);
+	r->since = store_last_event(feed->sv->store);
+	TAILQ_INSERT_TAIL(&feed->readers, r, next);
+	if (!parse_query(request, r, why, sizeof why)) {
+		reader_free(r);
+		refuse(request, why);
+		return;
+	}
+	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", "application/x-ndjson");
+	evhttp_add_header(evhttp_request_get_output_headers(request), "Cache-Control", "no-store");
+	evhttp_connection_set_closecb(connection, on_close, r);
+	/* a quiet stream is no dead one: only `stuck` ends it */
+	bufferevent_set_timeouts(r->bev, NULL, NULL);
+	evhttp_send_reply_start(request, 200, "OK");
+	feed_reader(r);
+}
+
+/* --- all of them ---------------------------------------------------------- */
+
+struct feed *
+feed_new(struct supervisor *sv)
+{
+	struct feed *feed = calloc(1, sizeof *feed);
+
+	if (feed == NULL)
+		return NULL;
+	feed->sv = sv;
+	TAILQ_INIT(&feed->readers);
+	return feed;
+}
+
+void
+feed_free(struct feed *feed)
+{
+	struct reader *r;
+
+	if (feed == NULL)
+		return;
+	while ((r = TAILQ_FIRST(&feed->readers)) != NULL)
+		end_stream(r);
+	free(feed);
+}
+
+void
+feed_wake(struct feed *feed)
+{
+	struct reader *r, *next;
+
+	TAILQ_FOREACH_SAFE(r, &feed->readers, next, next)
+		feed_reader(r);
+}

@@ -1,0 +1,40 @@
+/*
+ * What is counted, and its OpenMetrics text for GET /metrics. Counters live
+ * here and start at 0 with msigd; what other parts know anyway (phases,
+ * endpoints by state, queue) is asked of them when the text is made.
+ */
+#ifndef SUPERVISOR_METRICS_H
+#define SUPERVISOR_METRICS_H
+
+#include <event2/buffer.h>
+#include <stdint.h>
+
+#include "common/phase.h"
+#include "ipc/message.h"
+
+struct supervisor;
+
+enum lock_kind { LOCK_KIND_ENDPOINT, LOCK_KIND_ESCROW, LOCK_KIND_COUNT };
+
+struct metrics {
+	int64_t phases[PHASE_COUNT];          /* of all escrows; read from the store at start */
+	uint64_t opened, ready;
+	uint64_t failed[CAUSE_COUNT];         /* attempts, by cause */
+	uint64_t worker_starts, worker_deaths;
+	uint64_t managed_starts, managed_deaths;
+	uint64_t setup_ms_sum, setup_count;   /* from lease to Ready */
+	struct {
+		uint64_t wait_ms, hold_ms, busy_tries, count;
+	} locks[LOCK_KIND_COUNT];
+};
+
+/* One lock was released; its name tells the kind. */
+void metrics_lock(struct metrics *metrics, const char *name, int64_t wait_ms, int64_t hold_ms, int64_t busy_tries);
+
+/* An escrow (or, from PHASE_COUNT, a new one) is in another phase. */
+void metrics_phase(struct metrics *metrics, enum phase from, enum phase to);
+
+/* Adds the whole text, with "# EOF". */
+void metrics_write(struct supervisor *sv, struct evbuffer *out);
+
+#endif

@@ -1,0 +1,302 @@
+#include "supervisor/setup_frames.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "supervisor/supervisor.h"
+
+enum { ADDRESS_LENGTH = 95 };
+
+/* --- shape ---------------------------------------------------------------- */
+
+/* The kex rounds a call may belong to (ipc/message.h). */
+static const struct {
+	const char *call;
+	int first, last;
+} calls[] = {
+	{"create_wallet", 0, 0},
+	{"prepare_multisig", 1, 1},
+	{"make_multisig", 2, 2},
+	{"exchange_multisig_keys", 3, 64},
+};
+
+static const char *
+text_of(json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+static int
+round_of(json_t *step)
+{
+	return (int)json_integer_value(json_object_get(step, "round"));
+}
+
+static bool
+managed_role(const struct escrow *e, json_t *object, enum role *role)
+{
+	const char *name = text_of(object, "role");
+
+	return name != NULL && role_parse(name, false, role) && (e->needs & ROLE_BIT(*role)) != 0;
+}
+
+static bool
+valid_step(const struct escrow *e, json_t *step)
+{
+	const char *call = text_of(step, "call");
+	enum role role;
+	int round = round_of(step);
+
+	if (!managed_role(e, step, &role) || call == NULL || !json_is_integer(json_object_get(step, "round")))
+		return false;
+	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+		if (strcmp(call, calls[i].call) == 0)
+			return round >= calls[i].first && round <= calls[i].last;
+	}
+	return false;
+}
+
+static bool
+valid_message(json_t *message)
+{
+	const char *sha256 = text_of(message, "sha256");
+
+	return message == NULL || (json_integer_value(json_object_get(message, "length")) > 0 &&
+	    sha256 != NULL && strlen(sha256) == 64 && text_of(message, "sealed") != NULL);
+}
+
+static bool
+valid_report(const struct escrow *e, json_t *frame)
+{
+	json_t *results = json_object_get(frame, "results"), *intents = json_object_get(frame, "intents"), *step;
+	size_t i;
+
+	if (json_array_size(results) + json_array_size(intents) == 0)
+		return false;
+	json_array_foreach(results, i, step) {
+		if (!valid_step(e, step) || !valid_message(json_object_get(step, "message")))
+			return false;
+	}
+	json_array_foreach(intents, i, step) {
+		if (!valid_step(e, step) || (round_of(step) == 0) != (text_of(step, "password") != NULL))
+			return false;
+		if (round_of(step) == 0 && (text_of(step, "wallet") == NULL || text_of(step, "stamp") == NULL))
+			return false;
+	}
+	return true;
+}
+
+static bool
+valid_publish(const struct escrow *e, json_t *frame)
+{
+	static const char base58[] = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+	const char *address = text_of(frame, "address");
+	json_t *participant;
+	unsigned seen = 0;
+	size_t i;
+
+	if (address == NULL || strlen(address) != ADDRESS_LENGTH || strspn(address, base58) != ADDRESS_LENGTH)
+		return false;
+	json_array_foreach(json_object_get(frame, "participants"), i, participant) {
+		enum role role;
+		if (!managed_role(e, participant, &role) || text_of(participant, "seed") == NULL)
+			return false;
+		seen |= ROLE_BIT(role);
+	}
+	return seen == e->needs;
+}
+
+bool
+setup_frame_valid(const struct escrow *e, enum message_type type, json_t *frame, const char **why)
+{
+	if (!json_is_integer(json_object_get(frame, "serial"))) {
+		*why = "a message without a serial";
+		return false;
+	}
+	if (type == MESSAGE_PUBLISH) {
+		*why = "a publish that lacks an address or a seed";
+		return valid_publish(e, frame);
+	}
+	*why = "a report whose results or intents are not steps of this escrow";
+	return type == MESSAGE_REPORT && valid_report(e, frame);
+}
+
+/* --- writing -------------------------------------------------------------- */
+
+struct blob {
+	unsigned char *data;
+	size_t size;
+};
+
+/* Decodes base64; nothing when text is NULL. False: it is no base64. */
+static bool
+decode(const char *text, struct blob *blob)
+{
+	size_t length;
+
+	*blob = (struct blob){NULL, 0};
+	if (text == NULL)
+		return true;
+	length = strlen(text);
+	blob->data = malloc(length + 1);
+	return blob->data != NULL && length > 0 && sodium_base642bin(blob->data, length, text, length, NULL,
+	    &blob->size, NULL, sodium_base64_VARIANT_ORIGINAL) == 0;
+}
+
+static enum store_result
+store_result_of(struct escrow *e, json_t *step)
+{
+	json_t *message = json_object_get(step, "message");
+	struct blob keys = {NULL, 0}, sealed = {NULL, 0};
+	struct store_step_result row = {.escrow_id = e->id, .attempt = e->guard.attempt, .now = clock_wall_ms()};
+	enum store_result result = STORE_CONFLICT;
+
+	role_parse(text_of(step, "role"), false, &row.role);
+	row.round = round_of(step);
+	row.call = text_of(step, "call");
+	row.duration_ms = json_integer_value(json_object_get(step, "duration_ms"));
+	if (decode(text_of(step, "keys"), &keys) && decode(text_of(message, "sealed"), &sealed)) {
+		row.keys = keys.data;
+		row.keys_size = keys.size;
+		row.message = sealed.data;
+		row.message_size = sealed.size;
+		row.message_length = (int)json_integer_value(json_object_get(message, "length"));
+		row.message_sha256 = text_of(message, "sha256");
+		result = store_add_result(e->sv->store, &row);
+	}
+	free(keys.data);
+	free(sealed.data);
+	if (result == STORE_OK)
+		result = store_add_event(e->sv->store, e->id, "step", json_pack("{s:i, s:s, s:s, s:i, s:I}",
+		    "attempt", e->guard.attempt, "role", role_name(row.role), "call", row.call, "round", row.round,
+		    "duration_ms", (json_int_t)row.duration_ms));
+	return result;
+}
+
+/* The first intent of a kex round brings the attempt into it. */
+static enum store_result
+enter_round(struct escrow *e, int round)
+{
+	enum store_result result;
+
+	if (round < 2 || round <= e->guard.round)
+		return STORE_OK;
+	result = store_start_round(e->sv->store, &e->guard, round);
+	if (result != STORE_OK)
+		return result;
+	return store_add_event(e->sv->store, e->id, "phase", json_pack("{s:i, s:s, s:i}", "attempt", e->guard.attempt,
+	    "phase", phase_name(PHASE_EXCHANGING), "round", round));
+}
+
+static enum store_result
+store_intent_of(struct escrow *e, json_t *step)
+{
+	struct store_intent row = {.escrow_id = e->id, .attempt = e->guard.attempt, .now = clock_wall_ms()};
+	struct blob password;
+	enum store_result result = enter_round(e, round_of(step));
+
+	if (result != STORE_OK)
+		return result;
+	if (!decode(text_of(step, "password"), &password)) {
+		free(password.data);
+		return STORE_CONFLICT;
+	}
+	role_parse(text_of(step, "role"), false, &row.role);
+	row.round = round_of(step);
+	row.call = text_of(step, "call");
+	row.wallet = text_of(step, "wallet");
+	row.stamp = text_of(step, "stamp");
+	row.password = password.data;
+	row.password_size = password.size;
+	result = store_add_intent(e->sv->store, &row);
+	free(password.data);
+	return result;
+}
+
+enum store_result
+setup_store_report(struct escrow *e, json_t *frame)
+{
+	enum store_result result = STORE_OK;
+	json_t *step;
+	size_t i;
+
+	if (!store_enter(e->sv->store))
+		return STORE_FAILED;
+	json_array_foreach(json_object_get(frame, "results"), i, step) {
+		if (result == STORE_OK)
+			result = store_result_of(e, step);
+	}
+	json_array_foreach(json_object_get(frame, "intents"), i, step) {
+		if (result == STORE_OK)
+			result = store_intent_of(e, step);
+	}
+	return store_leave(e->sv->store, result);
+}
+
+static enum store_result
+write_publication(struct escrow *e, json_t *frame, struct blob seeds[ROLE_COUNT], struct blob keys[ROLE_COUNT])
+{
+	struct store_publication p = {
+		.address = text_of(frame, "address"),
+		.verified = e->sv->config->gate == GATE_REOPEN,
+		.now = clock_wall_ms(),
+	};
+	json_t *participant;
+	size_t i;
+
+	json_array_foreach(json_object_get(frame, "participants"), i, participant) {
+		enum role role;
+		role_parse(text_of(participant, "role"), false, &role);
+		if (seeds[role].data != NULL || !decode(text_of(participant, "seed"), &seeds[role]) ||
+		    !decode(text_of(participant, "keys"), &keys[role]))
+			return STORE_CONFLICT;
+		p.roles[role].seed = seeds[role].data;
+		p.roles[role].seed_size = seeds[role].size;
+		p.roles[role].keys = keys[role].data;
+		p.roles[role].keys_size = keys[role].size;
+	}
+	return store_publish(e->sv->store, &e->guard, &p);
+}
+
+enum store_result
+setup_store_publish(struct escrow *e, json_t *frame)
+{
+	struct blob seeds[ROLE_COUNT] = {{NULL, 0}}, keys[ROLE_COUNT] = {{NULL, 0}};
+	enum store_result result;
+
+	if (!store_enter(e->sv->store))
+		return STORE_FAILED;
+	result = write_publication(e, frame, seeds, keys);
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		free(seeds[r].data);
+		free(keys[r].data);
+	}
+	if (result == STORE_OK)
+		result = store_add_event(e->sv->store, e->id, "phase", json_pack("{s:i, s:s, s:s}",
+		    "attempt", e->guard.attempt, "phase", phase_name(PHASE_READY), "address", text_of(frame, "address")));
+	return store_leave(e->sv->store, result);
+}
+
+/* --- for status ----------------------------------------------------------- */
+
+void
+setup_note_open(struct escrow *e, json_t *frame)
+{
+	json_t *step;
+	enum role role;
+	size_t i;
+
+	json_array_foreach(json_object_get(frame, "results"), i, step) {
+		if (role_parse(text_of(step, "role"), false, &role))
+			e->open[role].call[0] = '\0';
+	}
+	json_array_foreach(json_object_get(frame, "intents"), i, step) {
+		if (!role_parse(text_of(step, "role"), false, &role))
+			continue;
+		snprintf(e->open[role].call, sizeof e->open[role].call, "%s", text_of(step, "call"));
+		e->open[role].round = round_of(step);
+	}
+}

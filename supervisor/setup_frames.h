@@ -1,0 +1,20 @@
+/* What a setup worker's report and publish say, as rows for the store. */
+#ifndef SUPERVISOR_SETUP_FRAMES_H
+#define SUPERVISOR_SETUP_FRAMES_H
+
+#include <jansson.h>
+
+#include "supervisor/escrow.h"
+
+/* Whether a frame has the shape that ipc/message.h gives it; why says what has not. */
+bool setup_frame_valid(const struct escrow *escrow, enum message_type type, json_t *frame, const char **why);
+
+/* Write what a valid frame says, as one: results, then the round that begins,
+ * then intents; the address with what belongs to it. */
+enum store_result setup_store_report(struct escrow *escrow, json_t *frame);
+enum store_result setup_store_publish(struct escrow *escrow, json_t *frame);
+
+/* What is under way, for status, once the report is durable. */
+void setup_note_open(struct escrow *escrow, json_t *frame);
+
+#endif

@@ -1,0 +1,309 @@
+/*
+ * The store's connection and its turn: opening, the one transaction that all
+ * writes of a turn of the loop share, its commit, and what waits for that.
+ * What is written is the business of store_escrow.c, store_journal.c and
+ * store_event.c.
+ */
+#include "supervisor/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "supervisor/store_internal.h"
+
+static uint64_t
+now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* --- the turn ------------------------------------------------------------- */
+
+static void
+run_waiting(struct store *store, bool durable)
+{
+	struct durable_list list = STAILQ_HEAD_INITIALIZER(list);
+	struct durable *d;
+
+	/* a callback may write again: that is the next turn's */
+	STAILQ_CONCAT(&list, &store->waiting);
+	while ((d = STAILQ_FIRST(&list)) != NULL) {
+		STAILQ_REMOVE_HEAD(&list, next);
+		d->fn(durable, d->arg);
+		free(d);
+	}
+}
+
+static bool
+read_last_event(struct store *store)
+{
+	sqlite3_stmt *statement = store_bind(store, SQL_LAST_EVENT, "");
+	bool ok = statement != NULL && store_row(store, statement) == 1;
+
+	if (ok)
+		store->last_event = sqlite3_column_int64(statement, 0);
+	store_done(statement);
+	return ok;
+}
+
+static bool
+commit(struct store *store)
+{
+	uint64_t began = now_us();
+	bool durable = !store->broken && store_run(store, SQL_COMMIT, NULL, "") == STORE_OK;
+
+	if (!durable) {
+		/* SQLite may have rolled back by itself (SQLITE_FULL, SQLITE_IOERR) */
+		if (!sqlite3_get_autocommit(store->db))
+			sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+		log_error("store_failed", F_STR("store", store->path), F_STR("error", store->error));
+	}
+	store->commits++;
+	store->commit_us += now_us() - began;
+	store->open = false;
+	store->broken = false;
+	if (!durable)
+		read_last_event(store); /* numbers given out in this turn are free again */
+	return durable;
+}
+
+static void
+end_turn(struct store *store)
+{
+	bool durable = commit(store);
+
+	run_waiting(store, durable);
+	if (durable && store->listener != NULL)
+		store->listener(store->listener_arg);
+}
+
+static void
+on_commit(evutil_socket_t fd, short what, void *arg)
+{
+	struct store *store = arg;
+
+	(void)fd;
+	(void)what;
+	if (store->open)
+		end_turn(store);
+}
+
+bool
+store_turn_open(const struct store *store)
+{
+	return store->open;
+}
+
+void
+store_on_commit(struct store *store, void (*fn)(void *arg), void *arg)
+{
+	store->listener = fn;
+	store->listener_arg = arg;
+}
+
+bool
+store_enter(struct store *store)
+{
+	if (store->broken)
+		return false;
+	if (!store->open) {
+		if (store_run(store, SQL_BEGIN, NULL, "") != STORE_OK)
+			return false;
+		store->open = true;
+		/* behind everything that is active in this turn of the loop */
+		event_active(store->commit, EV_TIMEOUT, 1);
+	}
+	return store_run(store, SQL_SAVEPOINT, NULL, "") == STORE_OK;
+}
+
+enum store_result
+store_leave(struct store *store, enum store_result result)
+{
+	if (store->broken)
+		return STORE_FAILED;
+	if (result != STORE_OK)
+		store_run(store, SQL_ROLLBACK_TO, NULL, "");
+	store_run(store, SQL_RELEASE, NULL, "");
+	return store->broken ? STORE_FAILED : result;
+}
+
+void
+store_when_durable(struct store *store, store_durable_fn fn, void *arg)
+{
+	struct durable *d;
+
+	if (!store->open) {
+		fn(true, arg);
+		return;
+	}
+	d = malloc(sizeof *d);
+	if (d == NULL) {
+		/* no memory to wait with: commit now */
+		bool durable = commit(store);
+		run_waiting(store, durable);
+		fn(durable, arg);
+		return;
+	}
+	d->fn = fn;
+	d->arg = arg;
+	STAILQ_INSERT_TAIL(&store->waiting, d, next);
+}
+
+/* --- opening -------------------------------------------------------------- */
+
+const char *
+store_error(const struct store *store)
+{
+	return store->error;
+}
+
+uint64_t
+store_commits(const struct store *store)
+{
+	return store->commits;
+}
+
+uint64_t
+store_commit_us(const struct store *store)
+{
+	return store->commit_us;
+}
+
+static int
+pragma_int(struct store *store, const char *pragma)
+{
+	sqlite3_stmt *statement;
+	int value = -1;
+
+	if (sqlite3_prepare_v2(store->db, pragma, -1, &statement, NULL) != SQLITE_OK)
+		return -1;
+	if (sqlite3_step(statement) == SQLITE_ROW)
+		value = sqlite3_column_int(statement, 0);
+	sqlite3_finalize(statement);
+	return value;
+}
+
+int
+store_schema_version(const struct store *store)
+{
+	return pragma_int((struct store *)store, "PRAGMA user_version");
+}
+
+int64_t
+store_size_bytes(struct store *store)
+{
+	return (int64_t)pragma_int(store, "PRAGMA page_count") * pragma_int(store, "PRAGMA page_size");
+}
+
+static const char *
+why_not(int code)
+{
+	switch (code & 0xff) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return "another process has it open; one msigd alone uses a store: stop the other one";
+	case SQLITE_CANTOPEN:
+		return "it cannot be opened or made: look at the folder and its permissions";
+	case SQLITE_READONLY:
+		return "it is read-only: look at its permissions and the file system";
+	case SQLITE_FULL:
+		return "the disk is full: make room and start again";
+	case SQLITE_NOTADB:
+		return "it is no SQLite database: restore it from a backup, or move it away to begin an empty one";
+	case SQLITE_CORRUPT:
+		return "it is damaged: restore it from a backup";
+	default:
+		return NULL;
+	}
+}
+
+static bool
+configure(struct store *store)
+{
+	static const char pragmas[] =
+	    "PRAGMA locking_mode = EXCLUSIVE;"
+	    "PRAGMA journal_mode = WAL;"
+	    "PRAGMA synchronous = FULL;"
+	    "PRAGMA foreign_keys = ON;"
+	    "PRAGMA trusted_schema = OFF;"
+	    "PRAGMA cache_size = -1024;"
+	    "PRAGMA journal_size_limit = 4194304;"
+	    "PRAGMA secure_delete = ON;"
+	    /* a lock is only taken when something is read or written */
+	    "BEGIN EXCLUSIVE; COMMIT;";
+
+	return sqlite3_exec(store->db, pragmas, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+static bool
+open_file(struct store *store, const char *path)
+{
+	/* SQLite makes files 0644: this one holds sealed keys, and ours alone */
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd != -1)
+		close(fd);
+	return sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)
+	    == SQLITE_OK;
+}
+
+struct store *
+store_open(struct event_base *base, const char *path, char **error)
+{
+	struct store *store = calloc(1, sizeof *store);
+	char why[256] = "";
+	int code;
+
+	if (store == NULL || (store->path = strdup(path)) == NULL)
+		goto no_memory;
+	store->base = base;
+	STAILQ_INIT(&store->waiting);
+	store->commit = event_new(base, -1, 0, on_commit, store);
+	if (store->commit == NULL)
+		goto no_memory;
+	if (open_file(store, path) && configure(store) && store_migrate(store, why, sizeof why) && read_last_event(store))
+		return store;
+	code = store->db != NULL ? sqlite3_errcode(store->db) : SQLITE_NOMEM;
+	if (why[0] == '\0')
+		snprintf(why, sizeof why, "%s", why_not(code) != NULL ? why_not(code) : sqlite3_errstr(code));
+	if (asprintf(error, "store %s: %s", path, why) == -1)
+		*error = NULL;
+	store_close(store);
+	return NULL;
+no_memory:
+	*error = strdup("out of memory");
+	store_close(store);
+	return NULL;
+}
+
+void
+store_flush(struct store *store)
+{
+	if (store->open)
+		end_turn(store);
+}
+
+void
+store_close(struct store *store)
+{
+	if (store == NULL)
+		return;
+	store_flush(store);
+	for (int i = 0; i < SQL_COUNT; i++)
+		sqlite3_finalize(store->statements[i]);
+	sqlite3_close(store->db);
+	if (store->commit != NULL)
+		event_free(store->commit);
+	free(store->path);
+	free(store);
+}

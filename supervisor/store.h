@@ -1,0 +1,258 @@
+/*
+ * The store: what msigd knows, in one SQLite file that this process alone
+ * uses. Changes made during one turn of the event loop share a transaction and
+ * an fsync; what a caller wants to do once they are on disk (acknowledge,
+ * answer, publish, schedule) it hands to store_when_durable(). So nothing is
+ * said or done before it is persistent, and reads within the turn that see
+ * what is not yet committed are answered after it too.
+ *
+ * When a write or the commit fails (a full disk, say) the whole turn is rolled
+ * back, each store_when_durable() callback gets false, and the next turn
+ * starts afresh.
+ *
+ * Sealed things go in and out as they are: the store does not read them.
+ * Times are milliseconds since the epoch. Text handed out in records belongs
+ * to the record.
+ */
+#ifndef SUPERVISOR_STORE_H
+#define SUPERVISOR_STORE_H
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/phase.h"
+#include "common/role.h"
+#include "common/uuid.h"
+#include "ipc/message.h"
+
+struct store;
+
+enum store_result {
+	STORE_OK,
+	STORE_NOT_FOUND,
+	STORE_CONFLICT, /* a guard did not hold: someone was there first, or it may not be */
+	STORE_FAILED    /* SQLite said no; store_error() has the words */
+};
+
+enum { STORE_REASON_MAX = 512, STORE_LABEL_MAX = 256 };
+
+/* Opens or makes the file, takes the exclusive lock, migrates. NULL: *error
+ * (from malloc) says what is wrong and what to do. */
+struct store *store_open(struct event_base *base, const char *path, char **error);
+/* Ends the turn now. Only while msigd ends: elsewhere the loop does it. */
+void store_flush(struct store *store);
+/* Commits what is open. */
+void store_close(struct store *store);
+
+/* The last failure, in SQLite's words. */
+const char *store_error(const struct store *store);
+int store_schema_version(const struct store *store);
+int64_t store_size_bytes(struct store *store);
+
+/* Calls fn when everything written so far is on disk (true) or was rolled back
+ * (false); at once, with true, when nothing is open. */
+typedef void (*store_durable_fn)(bool durable, void *arg);
+void store_when_durable(struct store *store, store_durable_fn fn, void *arg);
+
+/* Whether something is written that is not on disk yet. */
+bool store_turn_open(const struct store *store);
+
+/* fn is called after every turn that was committed. */
+void store_on_commit(struct store *store, void (*fn)(void *arg), void *arg);
+
+/* Around several writes that belong together: all of them happen or none.
+ * store_enter() false: the turn is broken. store_leave() undoes what came
+ * since the matching store_enter() unless result is STORE_OK; returns what
+ * became of it. They nest. */
+bool store_enter(struct store *store);
+enum store_result store_leave(struct store *store, enum store_result result);
+
+/* Totals for metrics: commits so far, and microseconds spent in them. */
+uint64_t store_commits(const struct store *store);
+uint64_t store_commit_us(const struct store *store);
+
+/* --- escrows and their attempts ------------------------------------------ */
+
+struct store_new_escrow {
+	const char *escrow_id;
+	const char *label;     /* "" for none */
+	const char *metadata;  /* a JSON object with sorted keys, compact */
+	unsigned external;     /* ROLE_BIT()s */
+	bool trace;
+	enum network network;
+	int64_t now;
+};
+
+/* STORE_OK: made, with attempt 1 in NotStarted. STORE_CONFLICT: the id is
+ * there; *same tells whether with the same options. */
+enum store_result store_add_escrow(struct store *store, const struct store_new_escrow *escrow, bool *same);
+
+struct store_participant {
+	bool external;
+	char *endpoint;   /* name, or NULL before a lease */
+	char *wallet;     /* file name, or NULL */
+	char *stamp;      /* or NULL */
+	json_t *completed; /* array of strings: "create", "prepare", "make", "exchange", … */
+};
+
+struct store_escrow {
+	int64_t seq;
+	char escrow_id[UUID_TEXT];
+	char *label, *metadata;
+	unsigned external;
+	bool trace;
+	enum network network;
+	int64_t created_at;
+	int attempt;
+	enum phase phase;
+	int round;        /* kex round while Exchanging, else 0 */
+	int revision;     /* of the attempt; guards its changes */
+	int failures;     /* earlier attempts that count against max-attempts */
+	char *cause, *reason, *address; /* or NULL */
+	int64_t started_at, finalized_at, failed_at, verified_at; /* 0: not (yet) */
+	struct store_participant participants[ROLE_COUNT];
+	json_t *infos;    /* of `round`: {"buyer": {"length": 236, "sha256": "…"}} */
+};
+
+/* Reads and validates one: three roles, a possible phase with what belongs to
+ * it. STORE_FAILED when the row makes no sense, with the reason in store_error(). */
+enum store_result store_get_escrow(struct store *store, const char *escrow_id, struct store_escrow *escrow);
+void store_escrow_clear(struct store_escrow *escrow);
+
+/* The ids of the escrows, oldest first, after the given one (or NULL), in the
+ * phase (or PHASE_COUNT: any): at most limit. STORE_NOT_FOUND: no such `after`. */
+enum store_result store_list_escrows(struct store *store, enum phase phase, const char *after,
+    int limit, char (*ids)[UUID_TEXT], int *count);
+
+/* Calls fn for the id of every escrow whose last attempt is not terminal, oldest first. */
+typedef void (*store_id_fn)(const char *escrow_id, void *arg);
+enum store_result store_each_unfinished(struct store *store, store_id_fn fn, void *arg);
+
+/* One that is Ready and was not verified, the longest ago first, or
+ * STORE_NOT_FOUND. Only after the given seq, so that one that cannot be
+ * verified now does not hold up the others; *seq gets its seq. */
+enum store_result store_next_unverified(struct store *store, int64_t *seq, char escrow_id[UUID_TEXT]);
+
+/* How many escrows are in each phase. */
+enum store_result store_count_phases(struct store *store, int64_t counts[PHASE_COUNT]);
+
+/* What a change of an attempt was based on, and goes up with it. */
+struct store_guard {
+	const char *escrow_id;
+	int attempt;
+	enum phase phase;
+	int round;
+	int revision;
+};
+
+/* NotStarted to Preparing, with endpoint and wallet of each managed role. */
+enum store_result store_start_attempt(struct store *store, struct store_guard *guard,
+    const char *endpoints[ROLE_COUNT], const char *wallets[ROLE_COUNT], int64_t now);
+
+/* To Exchanging, or there from one kex round to the next. */
+enum store_result store_start_round(struct store *store, struct store_guard *guard, int round);
+
+struct store_publication {
+	const char *address;
+	struct {
+		const void *seed, *keys; /* sealed; keys may be NULL */
+		size_t seed_size, keys_size;
+	} roles[ROLE_COUNT];
+	bool verified;                   /* gate = reopen has proven the files already */
+	int64_t now;
+};
+
+/* To Ready: address, seeds and final .keys in one. The .keys of the steps
+ * before are of no use any more and go. STORE_CONFLICT also when another
+ * escrow has this address. */
+enum store_result store_publish(struct store *store, struct store_guard *guard,
+    const struct store_publication *publication);
+
+/* To Failed. With next, the escrow's next attempt is made in the same
+ * transaction, and `guard` is then of that one; it counts against max-attempts
+ * if `counts`. */
+enum store_result store_fail_attempt(struct store *store, struct store_guard *guard,
+    enum failure_cause cause, const char *reason, bool next, bool counts, int64_t now);
+
+/* The next attempt of one whose last has Failed; the count starts again. */
+enum store_result store_retry(struct store *store, const char *escrow_id, int *attempt);
+
+enum store_result store_set_verified(struct store *store, const char *escrow_id, int attempt, int64_t now);
+
+/* --- the journal: intents, results, round messages ------------------------ */
+
+struct store_intent {
+	const char *escrow_id;
+	int attempt;
+	enum role role;
+	int round;
+	const char *call;
+	const char *wallet, *stamp;  /* with create_wallet, else NULL */
+	const void *password;        /* sealed; likewise */
+	size_t password_size;
+	int64_t now;
+};
+
+/* STORE_CONFLICT: that step was intended before. */
+enum store_result store_add_intent(struct store *store, const struct store_intent *intent);
+
+struct store_step_result {
+	const char *escrow_id;
+	int attempt;
+	enum role role;
+	int round;
+	const char *call;
+	int64_t duration_ms;
+	const void *keys;            /* sealed, or NULL */
+	size_t keys_size;
+	const void *message;         /* sealed, or NULL */
+	size_t message_size;
+	int message_length;          /* of the message itself, bytes */
+	const char *message_sha256;  /* 64 hexadecimal digits */
+	int64_t now;
+};
+
+/* STORE_CONFLICT: no such intent is open, or that message was seen before. */
+enum store_result store_add_result(struct store *store, const struct store_step_result *result);
+
+/* What opening the wallets of an attempt needs. */
+struct store_wallet {
+	char *endpoint, *wallet, *stamp; /* NULL: not created */
+	void *password;                  /* sealed */
+	size_t password_size;
+};
+enum store_result store_get_wallets(struct store *store, const char *escrow_id, int attempt,
+    struct store_wallet wallets[ROLE_COUNT]);
+void store_wallets_clear(struct store_wallet wallets[ROLE_COUNT]);
+
+/* Every sealed thing of an attempt, for `check`. */
+typedef void (*store_sealed_fn)(int attempt, enum role role, int round, const char *kind,
+    const void *sealed, size_t size, void *arg);
+enum store_result store_each_sealed(struct store *store, const char *escrow_id,
+    store_sealed_fn fn, void *arg);
+
+/* --- events --------------------------------------------------------------- */
+
+/* Adds one, seen by readers of /events once durable. Takes the reference to
+ * data, whose fields go into the event beside seq, at, type and escrow_id. */
+enum store_result store_add_event(struct store *store, const char *escrow_id /* or NULL */,
+    const char *type, json_t *data);
+
+/* At most limit events with seq > since, of one escrow or (NULL) all: calls fn
+ * with each as a line of JSON without its newline. */
+typedef void (*store_event_fn)(int64_t seq, const char *line, void *arg);
+enum store_result store_each_event(struct store *store, int64_t since, const char *escrow_id,
+    int limit, store_event_fn fn, void *arg);
+int64_t store_last_event(const struct store *store);
+
+/* --- a consistent copy ---------------------------------------------------- */
+
+/* Copies page by page, a few milliseconds at a time, to a new file at path;
+ * fn gets NULL when it is whole, or what went wrong (the file is then gone). */
+typedef void (*store_copied_fn)(const char *error, void *arg);
+void store_copy(struct store *store, const char *path, store_copied_fn fn, void *arg);
+
+#endif

@@ -1,0 +1,73 @@
+/* What the store's files share: the connection, its statements, the turn. */
+#ifndef SUPERVISOR_STORE_INTERNAL_H
+#define SUPERVISOR_STORE_INTERNAL_H
+
+#include <bsd/sys/queue.h>
+#include <sqlite3.h>
+
+#include "supervisor/store.h"
+
+/* Every statement, prepared on first use and kept. The texts are in
+ * store_sql.c, in this order. */
+enum sql {
+	SQL_BEGIN, SQL_COMMIT, SQL_ROLLBACK, SQL_SAVEPOINT, SQL_RELEASE, SQL_ROLLBACK_TO,
+	SQL_ADD_ESCROW, SQL_ADD_ATTEMPT, SQL_ADD_PARTICIPANT, SQL_SET_ESCROW_ATTEMPT,
+	SQL_GET_ESCROW, SQL_GET_PARTICIPANTS, SQL_GET_COMPLETED, SQL_GET_INFOS,
+	SQL_GET_SEQ, SQL_LIST, SQL_LIST_PHASE, SQL_UNFINISHED, SQL_NEXT_UNVERIFIED, SQL_COUNT_PHASES,
+	SQL_CHANGE_PHASE, SQL_SET_STARTED, SQL_SET_ENDPOINT, SQL_SET_READY, SQL_SET_SEED, SQL_DROP_STEP_KEYS,
+	SQL_SET_FAILED, SQL_SET_VERIFIED,
+	SQL_ADD_INTENT, SQL_SET_PASSWORD, SQL_ADD_RESULT, SQL_ADD_MESSAGE,
+	SQL_GET_WALLETS, SQL_EACH_SEALED,
+	SQL_ADD_EVENT, SQL_EACH_EVENT, SQL_EACH_ESCROW_EVENT, SQL_PRUNE_EVENTS, SQL_LAST_EVENT,
+	SQL_COUNT
+};
+
+struct durable {
+	STAILQ_ENTRY(durable) next;
+	store_durable_fn fn;
+	void *arg;
+};
+STAILQ_HEAD(durable_list, durable);
+
+struct store {
+	sqlite3 *db;
+	struct event_base *base;
+	sqlite3_stmt *statements[SQL_COUNT];
+	struct event *commit;        /* made active by the first write of a turn */
+	bool open;                   /* a transaction is open */
+	bool broken;                 /* something in it failed: it can only be rolled back */
+	bool committing;
+	struct durable_list waiting;
+	void (*listener)(void *arg);
+	void *listener_arg;
+	char error[256];
+	int64_t last_event;          /* highest seq given out */
+	int64_t prune_at;            /* when last_event gets there, old events go */
+	uint64_t commits, commit_us;
+	char *path;
+};
+
+/* Prepares (once) and binds by the letters of types: t text or NULL, i int
+ * (64 bit: int64_t), b blob (pointer, size_t) or NULL. NULL when it failed:
+ * the turn is then broken. Reset it with store_done(). */
+sqlite3_stmt *store_bind(struct store *store, enum sql id, const char *types, ...);
+void store_done(sqlite3_stmt *statement);
+
+/* Runs one that returns no rows. STORE_CONFLICT on a constraint (turn not
+ * broken). *changed, unless NULL, gets the number of rows. */
+enum store_result store_run(struct store *store, enum sql id, int *changed, const char *types, ...);
+
+/* Next row of a bound statement: 1, 0 at the end, -1 failed (turn broken). */
+int store_row(struct store *store, sqlite3_stmt *statement);
+
+/* Notes what SQLite says and breaks the turn. Always STORE_FAILED. */
+enum store_result store_fail(struct store *store, const char *what);
+
+/* Column as a string from malloc, or NULL. */
+char *store_column_text(sqlite3_stmt *statement, int column);
+
+/* Brings the schema up to date, or says why not. */
+bool store_migrate(struct store *store, char *why, size_t why_size);
+extern const int store_schema_latest;
+
+#endif

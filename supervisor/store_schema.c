@@ -1,0 +1,142 @@
+/*
+ * The schema of the store and its migrations, by user_version: a store of
+ * version n gets migrations[n] and all after it, each in one transaction. A
+ * migration that has been released is never changed again.
+ */
+#include <stdio.h>
+
+#include "supervisor/store_internal.h"
+
+static const char *const migrations[] = {
+	/* 0 -> 1 */
+	"CREATE TABLE escrow ("
+	"  seq        INTEGER PRIMARY KEY AUTOINCREMENT,"
+	"  escrow_id  TEXT NOT NULL UNIQUE CHECK (length(escrow_id) = 36),"
+	"  label      TEXT NOT NULL,"
+	"  metadata   TEXT NOT NULL,"
+	"  external   INTEGER NOT NULL CHECK (external BETWEEN 0 AND 7),"
+	"  trace      INTEGER NOT NULL CHECK (trace IN (0, 1)),"
+	"  network    TEXT NOT NULL CHECK (network IN ('mainnet', 'stagenet', 'testnet')),"
+	"  created_at INTEGER NOT NULL,"
+	"  attempt    INTEGER NOT NULL CHECK (attempt >= 1)"  /* its last */
+	") STRICT;"
+
+	"CREATE TABLE attempt ("
+	"  escrow_id    TEXT NOT NULL REFERENCES escrow (escrow_id),"
+	"  attempt      INTEGER NOT NULL CHECK (attempt >= 1),"
+	"  phase        TEXT NOT NULL CHECK (phase IN ('NotStarted', 'Preparing', 'Exchanging', 'Ready', 'Failed')),"
+	"  round        INTEGER NOT NULL,"
+	"  revision     INTEGER NOT NULL,"
+	"  failures     INTEGER NOT NULL,"  /* before it, since opening or the last retry */
+	"  started_at   INTEGER,"
+	"  address      TEXT,"
+	"  finalized_at INTEGER,"
+	"  verified_at  INTEGER,"
+	"  cause        TEXT,"
+	"  reason       TEXT,"
+	"  failed_at    INTEGER,"
+	"  PRIMARY KEY (escrow_id, attempt),"
+	"  CHECK ((phase = 'Ready') = (address IS NOT NULL)),"
+	"  CHECK ((phase = 'Ready') = (finalized_at IS NOT NULL)),"
+	"  CHECK ((phase = 'Failed') = (reason IS NOT NULL)),"
+	"  CHECK ((phase = 'Failed') = (failed_at IS NOT NULL))"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE UNIQUE INDEX attempt_address ON attempt (address) WHERE address IS NOT NULL;"
+	"CREATE INDEX attempt_unfinished ON attempt (escrow_id) WHERE phase NOT IN ('Ready', 'Failed');"
+	"CREATE INDEX attempt_unverified ON attempt (escrow_id) WHERE phase = 'Ready' AND verified_at IS NULL;"
+	"CREATE INDEX attempt_phase ON attempt (phase, escrow_id, attempt);"
+
+	"CREATE TABLE participant ("
+	"  escrow_id TEXT NOT NULL,"
+	"  attempt   INTEGER NOT NULL,"
+	"  role      TEXT NOT NULL CHECK (role IN ('buyer', 'vendor', 'arbiter')),"
+	"  kind      TEXT NOT NULL CHECK (kind IN ('managed', 'external')),"
+	"  endpoint  TEXT,"
+	"  wallet    TEXT UNIQUE,"
+	"  stamp     TEXT,"
+	"  password  BLOB,"   /* sealed, like seed and keys */
+	"  seed      BLOB,"
+	"  keys      BLOB,"
+	"  PRIMARY KEY (escrow_id, attempt, role),"
+	"  FOREIGN KEY (escrow_id, attempt) REFERENCES attempt (escrow_id, attempt)"
+	") STRICT;"
+
+	"CREATE TABLE step ("
+	"  escrow_id   TEXT NOT NULL,"
+	"  attempt     INTEGER NOT NULL,"
+	"  role        TEXT NOT NULL CHECK (role IN ('buyer', 'vendor', 'arbiter')),"
+	"  round       INTEGER NOT NULL CHECK (round >= 0),"
+	"  call        TEXT NOT NULL,"
+	"  intent_at   INTEGER NOT NULL,"
+	"  result_at   INTEGER,"
+	"  duration_ms INTEGER,"
+	"  keys        BLOB,"  /* sealed: the wallet's .keys after the call */
+	"  PRIMARY KEY (escrow_id, attempt, role, round),"
+	"  FOREIGN KEY (escrow_id, attempt) REFERENCES attempt (escrow_id, attempt)"
+	") STRICT;"
+
+	"CREATE TABLE message ("
+	"  escrow_id TEXT NOT NULL,"
+	"  attempt   INTEGER NOT NULL,"
+	"  round     INTEGER NOT NULL CHECK (round >= 1),"
+	"  role      TEXT NOT NULL CHECK (role IN ('buyer', 'vendor', 'arbiter')),"
+	"  length    INTEGER NOT NULL CHECK (length > 0),"
+	"  sha256    TEXT NOT NULL UNIQUE CHECK (length(sha256) = 64),"
+	"  sealed    BLOB NOT NULL,"
+	"  PRIMARY KEY (escrow_id, attempt, round, role),"
+	"  FOREIGN KEY (escrow_id, attempt) REFERENCES attempt (escrow_id, attempt)"
+	") STRICT;"
+
+	"CREATE TABLE event ("
+	"  seq       INTEGER PRIMARY KEY AUTOINCREMENT,"
+	"  escrow_id TEXT,"
+	"  at        INTEGER NOT NULL,"
+	"  type      TEXT NOT NULL,"
+	"  data      TEXT NOT NULL"
+	") STRICT;"
+	"CREATE INDEX event_escrow ON event (escrow_id, seq);",
+};
+
+const int store_schema_latest = sizeof migrations / sizeof migrations[0];
+
+static bool
+apply(struct store *store, int version, char *why, size_t why_size)
+{
+	char set_version[64];
+	char *message = NULL;
+	bool ok;
+
+	snprintf(set_version, sizeof set_version, "PRAGMA user_version = %d", version + 1);
+	ok = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, &message) == SQLITE_OK &&
+	    sqlite3_exec(store->db, migrations[version], NULL, NULL, &message) == SQLITE_OK &&
+	    sqlite3_exec(store->db, set_version, NULL, NULL, &message) == SQLITE_OK &&
+	    sqlite3_exec(store->db, "COMMIT", NULL, NULL, &message) == SQLITE_OK;
+	if (!ok) {
+		snprintf(why, why_size, "schema %d to %d: %s", version, version + 1,
+		    message != NULL ? message : sqlite3_errmsg(store->db));
+		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+	}
+	sqlite3_free(message);
+	return ok;
+}
+
+bool
+store_migrate(struct store *store, char *why, size_t why_size)
+{
+	int version = store_schema_version(store);
+
+	if (version < 0) {
+		snprintf(why, why_size, "%s", sqlite3_errmsg(store->db));
+		return false;
+	}
+	if (version > store_schema_latest) {
+		snprintf(why, why_size, "it has schema %d and this msigd knows up to %d: "
+		    "use the msigd that made it, or a newer one", version, store_schema_latest);
+		return false;
+	}
+	for (; version < store_schema_latest; version++) {
+		if (!apply(store, version, why, why_size))
+			return false;
+	}
+	return true;
+}

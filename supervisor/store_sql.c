@@ -1,0 +1,214 @@
+/* The text of every statement, and how one is prepared, bound and run. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "supervisor/store_internal.h"
+
+#define THIS_ATTEMPT "escrow_id = ?1 AND attempt = ?2"
+
+static const char *const texts[SQL_COUNT] = {
+	[SQL_BEGIN] = "BEGIN IMMEDIATE",
+	[SQL_COMMIT] = "COMMIT",
+	[SQL_ROLLBACK] = "ROLLBACK",
+	[SQL_SAVEPOINT] = "SAVEPOINT operation",
+	[SQL_RELEASE] = "RELEASE operation",
+	[SQL_ROLLBACK_TO] = "ROLLBACK TO operation",
+
+	[SQL_ADD_ESCROW] =
+	    "INSERT INTO escrow (escrow_id, label, metadata, external, trace, network, created_at, attempt)"
+	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)",
+	[SQL_ADD_ATTEMPT] =
+	    "INSERT INTO attempt (escrow_id, attempt, phase, round, revision, failures)"
+	    " VALUES (?1, ?2, 'NotStarted', 0, 0, ?3)",
+	[SQL_ADD_PARTICIPANT] =
+	    "INSERT INTO participant (escrow_id, attempt, role, kind) VALUES (?1, ?2, ?3, ?4)",
+	[SQL_SET_ESCROW_ATTEMPT] =
+	    "UPDATE escrow SET attempt = ?2 WHERE escrow_id = ?1 AND attempt = ?2 - 1",
+
+	[SQL_GET_ESCROW] =
+	    "SELECT e.seq, e.label, e.metadata, e.external, e.trace, e.network, e.created_at, e.attempt,"
+	    " a.phase, a.round, a.revision, a.failures, a.cause, a.reason, a.address,"
+	    " a.started_at, a.finalized_at, a.failed_at, a.verified_at"
+	    " FROM escrow e JOIN attempt a USING (escrow_id, attempt) WHERE e.escrow_id = ?1",
+	[SQL_GET_PARTICIPANTS] =
+	    "SELECT role, kind, endpoint, wallet, stamp FROM participant WHERE " THIS_ATTEMPT,
+	[SQL_GET_COMPLETED] =
+	    "SELECT role, call FROM step WHERE " THIS_ATTEMPT " AND result_at IS NOT NULL ORDER BY round",
+	[SQL_GET_INFOS] =
+	    "SELECT role, length, sha256 FROM message WHERE " THIS_ATTEMPT " AND round = ?3",
+	[SQL_GET_SEQ] = "SELECT seq FROM escrow WHERE escrow_id = ?1",
+	[SQL_LIST] = "SELECT escrow_id FROM escrow WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+	[SQL_LIST_PHASE] =
+	    "SELECT e.escrow_id FROM escrow e JOIN attempt a USING (escrow_id, attempt)"
+	    " WHERE e.seq > ?1 AND a.phase = ?3 ORDER BY e.seq LIMIT ?2",
+	[SQL_UNFINISHED] =
+	    "SELECT e.escrow_id FROM attempt a JOIN escrow e USING (escrow_id, attempt)"
+	    " WHERE a.phase NOT IN ('Ready', 'Failed') ORDER BY e.seq",
+	[SQL_NEXT_UNVERIFIED] =
+	    "SELECT e.seq, e.escrow_id FROM attempt a JOIN escrow e USING (escrow_id, attempt)"
+	    " WHERE a.phase = 'Ready' AND a.verified_at IS NULL AND e.seq > ?1 ORDER BY e.seq LIMIT 1",
+	[SQL_COUNT_PHASES] =
+	    "SELECT a.phase, count(*) FROM escrow e JOIN attempt a USING (escrow_id, attempt) GROUP BY a.phase",
+
+	[SQL_CHANGE_PHASE] =
+	    "UPDATE attempt SET phase = ?6, round = ?7, revision = revision + 1"
+	    " WHERE " THIS_ATTEMPT " AND phase = ?3 AND round = ?4 AND revision = ?5",
+	[SQL_SET_STARTED] =
+	    "UPDATE attempt SET phase = 'Preparing', revision = revision + 1, started_at = ?5"
+	    " WHERE " THIS_ATTEMPT " AND phase = ?3 AND revision = ?4",
+	[SQL_SET_ENDPOINT] =
+	    "UPDATE participant SET endpoint = ?4, wallet = ?5 WHERE " THIS_ATTEMPT " AND role = ?3",
+	[SQL_SET_READY] =
+	    "UPDATE attempt SET phase = 'Ready', round = 0, revision = revision + 1, address = ?6,"
+	    " finalized_at = ?7, verified_at = iif(?8, ?7, NULL)"
+	    " WHERE " THIS_ATTEMPT " AND phase = ?3 AND round = ?4 AND revision = ?5",
+	[SQL_SET_SEED] =
+	    "UPDATE participant SET seed = ?4, keys = ?5 WHERE " THIS_ATTEMPT " AND role = ?3 AND seed IS NULL",
+	[SQL_DROP_STEP_KEYS] =
+	    "UPDATE step SET keys = NULL WHERE " THIS_ATTEMPT " AND role = ?3",
+	[SQL_SET_FAILED] =
+	    "UPDATE attempt SET phase = 'Failed', round = 0, revision = revision + 1, cause = ?6, reason = ?7,"
+	    " failed_at = ?8 WHERE " THIS_ATTEMPT " AND phase = ?3 AND round = ?4 AND revision = ?5",
+	[SQL_SET_VERIFIED] =
+	    "UPDATE attempt SET verified_at = ?3 WHERE " THIS_ATTEMPT " AND phase = 'Ready'",
+
+	[SQL_ADD_INTENT] =
+	    "INSERT INTO step (escrow_id, attempt, role, round, call, intent_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[SQL_SET_PASSWORD] =
+	    "UPDATE participant SET stamp = ?5, password = ?6"
+	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND wallet = ?4 AND password IS NULL",
+	[SQL_ADD_RESULT] =
+	    "UPDATE step SET result_at = ?6, duration_ms = ?7, keys = ?8"
+	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND round = ?4 AND call = ?5 AND result_at IS NULL",
+	[SQL_ADD_MESSAGE] =
+	    "INSERT INTO message (escrow_id, attempt, round, role, length, sha256, sealed)"
+	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+	[SQL_GET_WALLETS] =
+	    "SELECT role, endpoint, wallet, stamp, password FROM participant WHERE " THIS_ATTEMPT,
+	[SQL_EACH_SEALED] =
+	    "SELECT attempt, role, 0, 'password', password FROM participant WHERE escrow_id = ?1 AND password IS NOT NULL"
+	    " UNION ALL SELECT attempt, role, 0, 'seed', seed FROM participant WHERE escrow_id = ?1 AND seed IS NOT NULL"
+	    " UNION ALL SELECT attempt, role, 0, 'keys', keys FROM participant WHERE escrow_id = ?1 AND keys IS NOT NULL"
+	    " UNION ALL SELECT attempt, role, round, 'keys', keys FROM step WHERE escrow_id = ?1 AND keys IS NOT NULL"
+	    " UNION ALL SELECT attempt, role, round, 'message', sealed FROM message WHERE escrow_id = ?1",
+
+	[SQL_ADD_EVENT] = "INSERT INTO event (escrow_id, at, type, data) VALUES (?1, ?2, ?3, ?4)",
+	[SQL_EACH_EVENT] =
+	    "SELECT seq, escrow_id, at, type, data FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+	[SQL_EACH_ESCROW_EVENT] =
+	    "SELECT seq, escrow_id, at, type, data FROM event WHERE escrow_id = ?3 AND seq > ?1 ORDER BY seq LIMIT ?2",
+	[SQL_PRUNE_EVENTS] = "DELETE FROM event WHERE seq <= ?1",
+	[SQL_LAST_EVENT] = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'",
+};
+
+enum store_result
+store_fail(struct store *store, const char *what)
+{
+	snprintf(store->error, sizeof store->error, "%s: %s", what, sqlite3_errmsg(store->db));
+	store->broken = store->open;
+	return STORE_FAILED;
+}
+
+static bool
+bind_list(struct store *store, sqlite3_stmt *statement, const char *types, va_list values)
+{
+	int result = SQLITE_OK;
+
+	for (int i = 1; *types != '\0' && result == SQLITE_OK; i++, types++) {
+		if (*types == 'i') {
+			result = sqlite3_bind_int64(statement, i, va_arg(values, int64_t));
+		} else if (*types == 't') {
+			result = sqlite3_bind_text(statement, i, va_arg(values, const char *), -1, SQLITE_STATIC);
+		} else {
+			const void *data = va_arg(values, const void *);
+			result = sqlite3_bind_blob64(statement, i, data, va_arg(values, size_t), SQLITE_STATIC);
+		}
+	}
+	if (result != SQLITE_OK)
+		store_fail(store, sqlite3_sql(statement));
+	return result == SQLITE_OK;
+}
+
+static sqlite3_stmt *
+bind_one(struct store *store, enum sql id, const char *types, va_list values)
+{
+	sqlite3_stmt **statement = &store->statements[id];
+
+	if (*statement == NULL &&
+	    sqlite3_prepare_v3(store->db, texts[id], -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) != SQLITE_OK) {
+		store_fail(store, texts[id]);
+		return NULL;
+	}
+	return bind_list(store, *statement, types, values) ? *statement : NULL;
+}
+
+sqlite3_stmt *
+store_bind(struct store *store, enum sql id, const char *types, ...)
+{
+	sqlite3_stmt *statement;
+	va_list values;
+
+	va_start(values, types);
+	statement = bind_one(store, id, types, values);
+	va_end(values);
+	return statement;
+}
+
+void
+store_done(sqlite3_stmt *statement)
+{
+	if (statement == NULL)
+		return;
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+}
+
+int
+store_row(struct store *store, sqlite3_stmt *statement)
+{
+	switch (sqlite3_step(statement)) {
+	case SQLITE_ROW:
+		return 1;
+	case SQLITE_DONE:
+		return 0;
+	default:
+		store_fail(store, "reading");
+		return -1;
+	}
+}
+
+enum store_result
+store_run(struct store *store, enum sql id, int *changed, const char *types, ...)
+{
+	enum store_result result = STORE_OK;
+	sqlite3_stmt *statement;
+	va_list values;
+	int code;
+
+	va_start(values, types);
+	statement = bind_one(store, id, types, values);
+	va_end(values);
+	if (statement == NULL)
+		return STORE_FAILED;
+	code = sqlite3_step(statement);
+	if (changed != NULL)
+		*changed = sqlite3_changes(store->db);
+	if (code == SQLITE_CONSTRAINT) {
+		snprintf(store->error, sizeof store->error, "%s", sqlite3_errmsg(store->db));
+		result = STORE_CONFLICT;
+	} else if (code != SQLITE_DONE && code != SQLITE_ROW) {
+		result = store_fail(store, "writing");
+	}
+	store_done(statement);
+	return result;
+}
+
+char *
+store_column_text(sqlite3_stmt *statement, int column)
+{
+	const char *text = (const char *)sqlite3_column_text(statement, column);
+
+	return text != NULL ? strdup(text) : NULL;
+}

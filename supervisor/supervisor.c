@@ -1,0 +1,350 @@
+#include "supervisor/supervisor.h"
+
+#include <bsd/libutil.h>
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "supervisor/backup.h"
+#include "supervisor/check.h"
+#include "supervisor/check_control.h"
+#include "supervisor/control.h"
+#include "supervisor/endpoint.h"
+#include "supervisor/escrow.h"
+#include "supervisor/feed.h"
+#include "supervisor/key_file.h"
+#include "supervisor/managed.h"
+#include "supervisor/scheduler.h"
+#include "supervisor/setup_control.h"
+#include "supervisor/worker_process.h"
+
+/* What only this file needs. */
+static struct {
+	struct pidfh *pidfile;
+	struct event *signals[3];
+	bool managed_stopping;
+} own;
+
+/* --- folders -------------------------------------------------------------- */
+
+static bool
+make_parents(const char *path)
+{
+	char copy[4096];
+
+	snprintf(copy, sizeof copy, "%s", path);
+	for (char *slash = strchr(copy + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(copy, 0755) == -1 && errno != EEXIST)
+			return false;
+		*slash = '/';
+	}
+	return true;
+}
+
+/* Makes it when it is missing; else it must be ours, and writable. */
+static bool
+take_folder(const char *key, const char *path, mode_t mode)
+{
+	struct stat st;
+
+	if (stat(path, &st) == -1 && errno == ENOENT) {
+		mode_t mask = umask(0);
+		bool made = make_parents(path) && mkdir(path, mode) == 0;
+		umask(mask);
+		if (made)
+			return true;
+		fprintf(stderr, "msigd: %s %s: it cannot be made: %s\n", key, path, strerror(errno));
+		return false;
+	}
+	if (stat(path, &st) == -1) {
+		fprintf(stderr, "msigd: %s %s: %s\n", key, path, strerror(errno));
+		return false;
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		fprintf(stderr, "msigd: %s %s: it is no folder\n", key, path);
+		return false;
+	}
+	if (st.st_uid != geteuid()) {
+		fprintf(stderr, "msigd: %s %s: it belongs to uid %ld, and msigd runs as uid %ld: chown it, or name another\n",
+		    key, path, (long)st.st_uid, (long)geteuid());
+		return false;
+	}
+	if (access(path, R_OK | W_OK | X_OK) == -1) {
+		fprintf(stderr, "msigd: %s %s: it cannot be written: %s\n", key, path, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static bool
+take_folders(const struct config *c)
+{
+	return take_folder("state-dir", c->state_dir, 0700) && take_folder("run-dir", c->run_dir, 0755) &&
+	    take_folder("lock-dir", c->lock_dir, 0755) &&
+	    (c->managed.count == 0 || take_folder("wallet-dir", c->wallet_dir, 0700));
+}
+
+/* --- taking up ------------------------------------------------------------ */
+
+static void
+set_limits(void)
+{
+	static const struct rlimit no_core = {0, 0};
+	struct rlimit files;
+
+	setrlimit(RLIMIT_CORE, &no_core);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	signal(SIGPIPE, SIG_IGN);
+	umask(077);
+}
+
+static bool
+take_pidfile(const struct config *c)
+{
+	char path[4096];
+	pid_t other = 0;
+
+	snprintf(path, sizeof path, "%s/msigd.pid", c->run_dir);
+	own.pidfile = pidfile_open(path, 0644, &other);
+	if (own.pidfile != NULL)
+		return pidfile_write(own.pidfile) == 0;
+	if (errno == EEXIST)
+		fprintf(stderr, "msigd: another msigd runs already with this run-dir (pid %ld, %s): stop it first, or name "
+		    "another state-dir and run-dir\n", (long)other, path);
+	else
+		fprintf(stderr, "msigd: pidfile %s: %s\n", path, strerror(errno));
+	return false;
+}
+
+static bool
+take_store(struct supervisor *sv)
+{
+	char path[4096], why[512], *error = NULL;
+	bool exists;
+
+	snprintf(path, sizeof path, "%s/msigd.db", sv->config->state_dir);
+	exists = access(path, F_OK) == 0;
+	if (!key_file_load(sv->config->key_file, !exists, sv->master_key, why, sizeof why)) {
+		fprintf(stderr, "msigd: %s\n", why);
+		return false;
+	}
+	seal_fingerprint(sv->master_key, sv->key_fingerprint);
+	sv->store = store_open(sv->base, path, &error);
+	if (sv->store == NULL) {
+		fprintf(stderr, "msigd: %s\n", error != NULL ? error : "out of memory");
+		free(error);
+		return false;
+	}
+	if (store_count_phases(sv->store, sv->metrics.phases) != STORE_OK) {
+		fprintf(stderr, "msigd: store %s: %s\n", path, store_error(sv->store));
+		return false;
+	}
+	return true;
+}
+
+static void
+on_committed(void *arg)
+{
+	feed_wake(((struct supervisor *)arg)->feed);
+}
+
+static bool
+take_parts(struct supervisor *sv)
+{
+	sv->workers = worker_pool_new(sv);
+	sv->endpoints = endpoint_pool_new();
+	sv->escrows = escrow_table_new();
+	sv->scheduler = scheduler_new(sv);
+	sv->verifier = verifier_new(sv);
+	sv->checker = checker_new(sv);
+	sv->backups = backups_new(sv);
+	sv->feed = feed_new(sv);
+	if (sv->workers == NULL || sv->endpoints == NULL || sv->escrows == NULL || sv->scheduler == NULL ||
+	    sv->verifier == NULL || sv->checker == NULL || sv->backups == NULL || sv->feed == NULL) {
+		fprintf(stderr, "msigd: out of memory\n");
+		return false;
+	}
+	store_on_commit(sv->store, on_committed, sv);
+	return true;
+}
+
+static bool
+take_endpoints(struct supervisor *sv)
+{
+	char why[512];
+
+	for (size_t i = 0; i < sv->config->endpoint_count; i++) {
+		if (endpoint_add_given(sv, &sv->config->endpoints[i]) == NULL) {
+			fprintf(stderr, "msigd: out of memory\n");
+			return false;
+		}
+	}
+	sv->managed = managed_start(sv, why, sizeof why);
+	if (sv->managed == NULL)
+		fprintf(stderr, "msigd: %s\n", why);
+	return sv->managed != NULL;
+}
+
+static bool
+take_socket(struct supervisor *sv)
+{
+	char why[512];
+
+	sv->control = control_new(sv, why, sizeof why);
+	if (sv->control == NULL)
+		fprintf(stderr, "msigd: %s\n", why);
+	return sv->control != NULL;
+}
+
+static void
+on_signal(evutil_socket_t signal_number, short what, void *arg)
+{
+	struct supervisor *sv = arg;
+	char *error = NULL;
+
+	(void)what;
+	if (signal_number == SIGHUP) {
+		json_decref(supervisor_reload(sv, &error));
+		free(error);
+		return;
+	}
+	log_info("stop_asked", F_STR("signal", strsignal((int)signal_number)));
+	supervisor_stop(sv, false);
+}
+
+static bool
+take_signals(struct supervisor *sv)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+		own.signals[i] = evsignal_new(sv->base, numbers[i], on_signal, sv);
+		if (own.signals[i] == NULL || event_add(own.signals[i], NULL) == -1)
+			return false;
+	}
+	return true;
+}
+
+static void
+on_event_log(int severity, const char *message)
+{
+	if (severity >= EVENT_LOG_WARN)
+		log_warn("libevent", F_STR("message", message));
+}
+
+bool
+supervisor_init(struct supervisor *sv, struct config *config, const char *config_path)
+{
+	memset(sv, 0, sizeof *sv);
+	memset(&own, 0, sizeof own);
+	sv->config = config;
+	sv->config_path = config_path;
+	sv->started_at = clock_wall_ms();
+	set_limits();
+	event_set_log_callback(on_event_log);
+	sv->base = event_base_new();
+	if (sv->base == NULL) {
+		fprintf(stderr, "msigd: no event loop: %s\n", strerror(errno));
+		return false;
+	}
+	if (!take_folders(config) || !take_pidfile(config) || !take_store(sv) || !take_parts(sv) ||
+	    !take_signals(sv) || !take_socket(sv) || !take_endpoints(sv))
+		return false;
+	if (!setup_take_up(sv)) {
+		fprintf(stderr, "msigd: what is not finished cannot be read: %s\n", store_error(sv->store));
+		return false;
+	}
+	verifier_wake(sv->verifier);
+	return true;
+}
+
+void
+supervisor_run(struct supervisor *sv)
+{
+	log_info("started", F_STR("version", MSIGD_VERSION), F_INT("pid", getpid()),
+	    F_STR("network", network_name(sv->config->network)), F_STR("socket", sv->config->socket),
+	    F_STR("key", sv->key_fingerprint));
+	event_base_dispatch(sv->base);
+	log_info("stopped");
+}
+
+/* --- ending --------------------------------------------------------------- */
+
+static void
+on_managed_stopped(void *arg)
+{
+	event_base_loopbreak(((struct supervisor *)arg)->base);
+}
+
+static bool
+is_at_rest(struct supervisor *sv)
+{
+	return worker_count(sv->workers) == 0 && escrow_busy_count(sv->escrows) == 0;
+}
+
+void
+supervisor_worker_gone(struct supervisor *sv)
+{
+	if (sv->draining && !sv->stopping && is_at_rest(sv))
+		supervisor_stop(sv, false);
+	if (!sv->stopping || own.managed_stopping || worker_count(sv->workers) > 0)
+		return;
+	own.managed_stopping = true;
+	managed_stop(sv->managed, on_managed_stopped, sv);
+}
+
+void
+supervisor_stop(struct supervisor *sv, bool drain)
+{
+	if (sv->stopping)
+		return;
+	if (drain && !is_at_rest(sv)) {
+		sv->draining = true;
+		return;
+	}
+	sv->stopping = true;
+	log_info("stopping", F_INT("workers", worker_count(sv->workers)));
+	store_add_event(sv->store, NULL, "stopping", json_object());
+	worker_stop_all(sv->workers);
+	supervisor_worker_gone(sv);
+}
+
+void
+supervisor_end(struct supervisor *sv)
+{
+	if (sv->store != NULL)
+		store_flush(sv->store);
+	worker_pool_free(sv->workers);
+	if (sv->escrows != NULL)
+		escrow_table_free(sv->escrows);
+	managed_free(sv->managed);
+	verifier_free(sv->verifier);
+	checker_free(sv->checker);
+	backups_free(sv->backups);
+	feed_free(sv->feed);
+	control_free(sv->control);
+	scheduler_free(sv->scheduler);
+	endpoint_pool_free(sv->endpoints);
+	store_close(sv->store);
+	sodium_memzero(sv->master_key, sizeof sv->master_key);
+	for (size_t i = 0; i < sizeof own.signals / sizeof own.signals[0]; i++) {
+		if (own.signals[i] != NULL)
+			event_free(own.signals[i]);
+	}
+	if (sv->base != NULL)
+		event_base_free(sv->base);
+	pidfile_remove(own.pidfile);
+	config_free(sv->config);
+}

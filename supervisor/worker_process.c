@@ -1,0 +1,546 @@
+#include "supervisor/worker_process.h"
+
+#include <bsd/sys/queue.h>
+#include <bsd/sys/tree.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "ipc/channel.h"
+#include "supervisor/child.h"
+#include "supervisor/supervisor.h"
+#include "supervisor/worker_life.h"
+
+static const char worker_program[] = MSIGD_LIBEXECDIR "/msigd-worker";
+
+enum { GRACE_MS = 5000 };
+
+struct worker {
+	RB_ENTRY(worker) node;
+	TAILQ_ENTRY(worker) queue;      /* while QUEUED */
+	struct supervisor *sv;
+	const struct worker_job *job;
+	void *owner;
+	uint64_t generation;
+	enum worker_state state;
+	char title[64];
+	char escrow_id[37];             /* or "" */
+	int64_t limit_ms;
+	int64_t spawned_ms;             /* monotonic */
+	struct child *child;
+	struct channel *channel;
+	struct event *deadline;
+	json_t *finished;
+	char why[200];                  /* why it was killed, else "" */
+	int exec_errno;
+	int status;
+};
+RB_HEAD(worker_tree, worker);
+TAILQ_HEAD(worker_queue, worker);
+
+struct worker_pool {
+	struct supervisor *sv;
+	struct worker_tree tree;
+	struct worker_queue queue;
+	struct event *fill;     /* made active by worker_new(): forking waits until its caller is done */
+	int count, starting;
+	uint64_t last_generation;
+};
+
+static int
+compare(const struct worker *a, const struct worker *b)
+{
+	return (a->generation > b->generation) - (a->generation < b->generation);
+}
+RB_PROTOTYPE(worker_tree, worker, node, compare)
+RB_GENERATE(worker_tree, worker, node, compare)
+
+static void handle(struct worker *worker, enum worker_event event, json_t *frame);
+
+/* --- what comes in -------------------------------------------------------- */
+
+static void
+log_line_of(struct worker *w, json_t *frame)
+{
+	const char *event = json_string_value(json_object_get(frame, "event"));
+	const char *level_text = json_string_value(json_object_get(frame, "level"));
+	struct log_field fields[16] = {F_STR("escrow", w->escrow_id[0] != '\0' ? w->escrow_id : NULL),
+	    F_INT("worker", w->generation)};
+	enum log_level level;
+	size_t n = 2;
+	const char *name;
+	json_t *value;
+
+	if (event == NULL || level_text == NULL || !log_level_parse(level_text, &level))
+		return;
+	json_object_foreach(json_object_get(frame, "fields"), name, value) {
+		if (n == sizeof fields / sizeof fields[0] - 1)
+			break;
+		if (json_is_string(value))
+			fields[n++] = F_STR(name, json_string_value(value));
+		else if (json_is_integer(value))
+			fields[n++] = F_INT(name, json_integer_value(value));
+	}
+	fields[n] = (struct log_field){0, 0, 0, false};
+	log_write(level, event, fields);
+}
+
+/* Wait, hold and busy tries of each lock, once it is released. */
+static void
+log_locks(struct worker *w, json_t *frame, bool released)
+{
+	json_t *lock;
+	size_t i;
+
+	json_array_foreach(json_object_get(frame, "locks"), i, lock) {
+		int64_t wait = json_integer_value(json_object_get(lock, "wait_ms"));
+		int64_t hold = json_integer_value(json_object_get(lock, "hold_ms"));
+		int64_t busy = json_integer_value(json_object_get(lock, "busy_tries"));
+		const char *name = json_string_value(json_object_get(lock, "name"));
+		if (name == NULL)
+			continue;
+		if (released) {
+			metrics_lock(&w->sv->metrics, name, wait, hold, busy);
+			log_debug("lock_released", F_STR("escrow", w->escrow_id[0] != '\0' ? w->escrow_id : NULL),
+			    F_STR("lock", name), F_INT("wait_ms", wait), F_INT("hold_ms", hold), F_INT("busy_tries", busy));
+		} else if (busy > 0) {
+			log_info("lock_waited", F_STR("escrow", w->escrow_id[0] != '\0' ? w->escrow_id : NULL),
+			    F_STR("lock", name), F_INT("wait_ms", wait), F_INT("busy_tries", busy));
+		}
+	}
+}
+
+static enum worker_event
+event_of(enum message_type type)
+{
+	if (type == MESSAGE_HELLO)
+		return WORKER_EV_HELLO;
+	return type == MESSAGE_FINISHED ? WORKER_EV_FINISHED : WORKER_EV_MESSAGE;
+}
+
+static const char *
+fault_in(struct worker *w, json_t *frame, enum message_type *type)
+{
+	const char *name = json_string_value(json_object_get(frame, "type"));
+
+	if (name == NULL || !message_type_parse(name, type))
+		return "a frame of no known type";
+	if (w->state == WORKER_KILLED)
+		return NULL;
+	if (!message_allowed_from_worker(*type, w->state) &&
+	    !(*type == MESSAGE_HELLO && w->state == WORKER_TERMINATED))
+		return "a frame that is not allowed in its state";
+	if (*type == MESSAGE_HELLO && json_integer_value(json_object_get(frame, "protocol")) != IPC_PROTOCOL)
+		return "another version of the protocol: msigd and msigd-worker are not of one installation";
+	return NULL;
+}
+
+static void
+on_frame(json_t *frame, void *arg)
+{
+	struct worker *w = arg;
+	enum message_type type = MESSAGE_LOG;
+	const char *fault = fault_in(w, frame, &type);
+	json_t *generation = json_object_get(frame, "generation");
+
+	if (fault != NULL) {
+		worker_reject(w, fault);
+		return;
+	}
+	if (type != MESSAGE_HELLO && (uint64_t)json_integer_value(generation) != w->generation) {
+		log_warn("worker_old_generation", F_INT("worker", w->generation), F_STR("type", message_type_name(type)));
+		return;
+	}
+	handle(w, event_of(type), frame);
+}
+
+static void
+on_channel_end(enum channel_end end, const char *why, void *arg)
+{
+	struct worker *w = arg;
+
+	if (end == CHANNEL_EOF) {
+		handle(w, WORKER_EV_EOF, NULL);
+		return;
+	}
+	worker_reject(w, why);
+}
+
+static void
+on_child_end(int status, int exec_errno, void *arg)
+{
+	struct worker *w = arg;
+
+	w->child = NULL;
+	w->status = status;
+	w->exec_errno = exec_errno;
+	handle(w, WORKER_EV_EXIT, NULL);
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	if (w->why[0] == '\0')
+		snprintf(w->why, sizeof w->why, w->state == WORKER_STARTING
+		    ? "it did not say hello within %lld ms" : "its time was over after %lld ms (%s)",
+		    (long long)(clock_monotonic_ms() - w->spawned_ms), worker_state_name(w->state));
+	handle(w, WORKER_EV_DEADLINE, NULL);
+}
+
+/* --- the actions of the table --------------------------------------------- */
+
+static struct child *
+spawn(struct worker *w, int fd3)
+{
+	char program[] = "msigd-worker";
+	char *argv[] = {program, w->title, NULL};
+	char *envp[] = {NULL};
+	struct child_spec spec = {
+		.program = worker_program, .argv = argv, .envp = envp, .fd3 = fd3, .dies_with_us = false,
+	};
+
+	return child_spawn(w->sv->base, &spec, on_child_end, w);
+}
+
+static void
+do_fork(struct worker *w)
+{
+	int fds[2];
+
+	TAILQ_REMOVE(&w->sv->workers->queue, w, queue);
+	w->sv->workers->starting++;
+	w->spawned_ms = clock_monotonic_ms();
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == -1) {
+		snprintf(w->why, sizeof w->why, "no socketpair: %s", strerror(errno));
+		handle(w, WORKER_EV_NO_FORK, NULL);
+		return;
+	}
+	w->child = spawn(w, fds[1]);
+	if (w->child == NULL)
+		snprintf(w->why, sizeof w->why, "no process: %s", strerror(errno));
+	close(fds[1]);
+	w->channel = w->child != NULL ? channel_new(w->sv->base, fds[0], on_frame, on_channel_end, w) : NULL;
+	if (w->channel == NULL)
+		close(fds[0]);
+	if (w->child == NULL) {
+		handle(w, WORKER_EV_NO_FORK, NULL);
+		return;
+	}
+	if (w->channel == NULL) {
+		worker_reject(w, "out of memory for its channel");
+		return;
+	}
+	w->sv->metrics.worker_starts++;
+	log_debug("worker_started", F_STR("job", w->job->name), F_INT("worker", w->generation),
+	    F_STR("escrow", w->escrow_id[0] != '\0' ? w->escrow_id : NULL), F_INT("pid", child_pid(w->child)));
+}
+
+static void
+do_start(struct worker *w)
+{
+	json_t *start = w->job->start(w->owner);
+	const struct config *c = w->sv->config;
+
+	if (start == NULL) {
+		worker_reject(w, "its job cannot begin");
+		return;
+	}
+	json_object_set_new(start, "type", json_string(message_type_name(MESSAGE_START)));
+	json_object_set_new(start, "protocol", json_integer(IPC_PROTOCOL));
+	json_object_set_new(start, "generation", json_integer((json_int_t)w->generation));
+	json_object_set_new(start, "job", json_string(w->job->name));
+	json_object_set_new(start, "lock_dir", json_string(c->lock_dir));
+	json_object_set_new(start, "network", json_string(network_name(c->network)));
+	json_object_set_new(start, "timeout_ms", json_integer(w->limit_ms));
+	json_object_set_new(start, "instrumentation", json_boolean(c->instrumentation));
+	if (!channel_send(w->channel, start))
+		worker_reject(w, "its start does not fit a frame");
+}
+
+static void
+do_hand_over(struct worker *w, json_t *frame)
+{
+	const char *why = "a message without sense";
+	enum message_type type;
+
+	message_type_parse(json_string_value(json_object_get(frame, "type")), &type);
+	if (type == MESSAGE_LOG)
+		log_line_of(w, frame);
+	else if (type == MESSAGE_LOCKED)
+		log_locks(w, frame, false);
+	else if (w->job->message == NULL || !w->job->message(w->owner, w, type, frame, &why))
+		worker_reject(w, why);
+}
+
+static void
+describe_end(const struct worker *w, struct worker_end *end)
+{
+	char how[96] = "";
+
+	end->finished = w->finished;
+	end->never_ran = w->exec_errno != 0 || (w->why[0] == '\0' && w->spawned_ms == 0);
+	if (w->finished != NULL)
+		return;
+	if (w->exec_errno != 0) {
+		snprintf(end->why, sizeof end->why, "%s cannot be executed: %s", worker_program, strerror(w->exec_errno));
+		return;
+	}
+	if (w->spawned_ms == 0) {
+		snprintf(end->why, sizeof end->why, "it was stopped before it began");
+		return;
+	}
+	child_describe_end(w->status, how, sizeof how);
+	if (w->why[0] != '\0')
+		snprintf(end->why, sizeof end->why, "%s; it %s", w->why, how);
+	else
+		snprintf(end->why, sizeof end->why, "it %s without a word", how);
+}
+
+static void
+worker_free(struct worker *w)
+{
+	struct worker_pool *pool = w->sv->workers;
+
+	RB_REMOVE(worker_tree, &pool->tree, w);
+	pool->count--;
+	channel_free(w->channel);
+	event_free(w->deadline);
+	json_decref(w->finished);
+	free(w);
+}
+
+static void
+do_bury(struct worker *w)
+{
+	struct supervisor *sv = w->sv;
+	struct worker_end end = {0};
+
+	if (w->spawned_ms == 0)
+		TAILQ_REMOVE(&sv->workers->queue, w, queue);
+	describe_end(w, &end);
+	if (end.finished == NULL && !(end.never_ran && w->exec_errno == 0)) {
+		sv->metrics.worker_deaths++;
+		log_warn("worker_died", F_STR("job", w->job->name), F_INT("worker", w->generation),
+		    F_STR("escrow", w->escrow_id[0] != '\0' ? w->escrow_id : NULL), F_STR("why", end.why));
+	} else {
+		log_debug("worker_ended", F_STR("job", w->job->name), F_INT("worker", w->generation),
+		    F_STR("escrow", w->escrow_id[0] != '\0' ? w->escrow_id : NULL),
+		    F_INT("ms", clock_monotonic_ms() - w->spawned_ms));
+	}
+	w->job->gone(w->owner, &end);
+	worker_free(w);
+	supervisor_worker_gone(sv);
+}
+
+static void
+act(struct worker *w, enum worker_action action, enum worker_event event, json_t *frame)
+{
+	switch (action) {
+	case WORKER_DO_NOTHING:
+		break;
+	case WORKER_DO_FORK:
+		do_fork(w);
+		break;
+	case WORKER_DO_START:
+		do_start(w);
+		break;
+	case WORKER_DO_HAND_OVER:
+		do_hand_over(w, frame);
+		break;
+	case WORKER_DO_FINISH:
+		w->finished = json_incref(frame);
+		log_locks(w, frame, true);
+		break;
+	case WORKER_DO_SEND_STOP:
+		channel_send(w->channel, json_pack("{s:s}", "type", message_type_name(MESSAGE_STOP)));
+		break;
+	case WORKER_DO_TERMINATE:
+		child_kill(w->child, SIGTERM);
+		break;
+	case WORKER_DO_KILL:
+		child_kill(w->child, SIGKILL);
+		break;
+	case WORKER_DO_COMPLAIN:
+		log_error("worker_unkillable", F_INT("worker", w->generation), F_INT("pid", child_pid(w->child)));
+		break;
+	case WORKER_DO_BURY:
+		do_bury(w);
+		break;
+	case WORKER_DO_BUG:
+	case WORKER_ACTION_COUNT:
+		log_error("worker_bug", F_INT("worker", w->generation), F_STR("state", worker_state_name(w->state)),
+		    F_STR("what", worker_event_name(event)));
+		break;
+	}
+}
+
+static void
+set_deadline(struct worker *w)
+{
+	/* the worker itself ends its job at limit_ms, and says so */
+	int64_t ms = w->state == WORKER_WORKING ? w->limit_ms + GRACE_MS : worker_state_limit_ms(w->state);
+	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+
+	if (ms > 0)
+		event_add(w->deadline, &tv);
+	else
+		event_del(w->deadline);
+}
+
+static void
+fill_slots(struct worker_pool *pool)
+{
+	struct worker *w;
+
+	while (pool->starting < WORKERS_STARTING && (w = TAILQ_FIRST(&pool->queue)) != NULL)
+		handle(w, WORKER_EV_SLOT, NULL);
+}
+
+static void
+handle(struct worker *w, enum worker_event event, json_t *frame)
+{
+	struct worker_pool *pool = w->sv->workers;
+	enum worker_state before = w->state;
+	struct worker_step step = worker_life(w->state, event);
+
+	w->state = step.next;
+	if (step.next != before) {
+		if (before == WORKER_STARTING)
+			pool->starting--;
+		set_deadline(w);
+	} else if (event == WORKER_EV_DEADLINE) {
+		set_deadline(w);
+	}
+	act(w, step.action, event, frame); /* may free w */
+	if (before == WORKER_STARTING)
+		fill_slots(pool);
+}
+
+/* --- for the jobs --------------------------------------------------------- */
+
+static void
+on_fill(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	fill_slots(arg);
+}
+
+struct worker_pool *
+worker_pool_new(struct supervisor *sv)
+{
+	struct worker_pool *pool = calloc(1, sizeof *pool);
+
+	if (pool == NULL || (pool->fill = event_new(sv->base, -1, 0, on_fill, pool)) == NULL) {
+		free(pool);
+		return NULL;
+	}
+	pool->sv = sv;
+	RB_INIT(&pool->tree);
+	TAILQ_INIT(&pool->queue);
+	return pool;
+}
+
+void
+worker_pool_free(struct worker_pool *pool)
+{
+	struct worker *w;
+
+	if (pool == NULL)
+		return;
+	while ((w = RB_MIN(worker_tree, &pool->tree)) != NULL) {
+		if (w->child != NULL) {
+			child_kill(w->child, SIGKILL);
+			child_reap(w->child);
+		}
+		worker_free(w);
+	}
+	event_free(pool->fill);
+	free(pool);
+}
+
+struct worker *
+worker_new(struct supervisor *sv, const struct worker_job *job, void *owner, const char *title,
+    const char *escrow_id, int64_t limit_ms)
+{
+	struct worker_pool *pool = sv->workers;
+	struct worker *w = calloc(1, sizeof *w);
+
+	if (w == NULL || (w->deadline = evtimer_new(sv->base, on_deadline, w)) == NULL) {
+		free(w);
+		return NULL;
+	}
+	w->sv = sv;
+	w->job = job;
+	w->owner = owner;
+	w->limit_ms = limit_ms;
+	w->generation = ++pool->last_generation;
+	snprintf(w->title, sizeof w->title, "%s", title);
+	snprintf(w->escrow_id, sizeof w->escrow_id, "%s", escrow_id != NULL ? escrow_id : "");
+	RB_INSERT(worker_tree, &pool->tree, w);
+	TAILQ_INSERT_TAIL(&pool->queue, w, queue);
+	pool->count++;
+	event_active(pool->fill, EV_TIMEOUT, 1);
+	return w;
+}
+
+uint64_t
+worker_generation(const struct worker *w)
+{
+	return w->generation;
+}
+
+struct worker *
+worker_find(struct worker_pool *pool, uint64_t generation)
+{
+	struct worker key = {.generation = generation};
+
+	return RB_FIND(worker_tree, &pool->tree, &key);
+}
+
+void
+worker_ack(struct worker *w, json_int_t serial)
+{
+	if (!message_allowed_to_worker(MESSAGE_ACK, w->state))
+		return;
+	channel_send(w->channel, json_pack("{s:s, s:I}", "type", message_type_name(MESSAGE_ACK), "serial", serial));
+}
+
+void
+worker_reject(struct worker *w, const char *why)
+{
+	if (w->why[0] == '\0')
+		snprintf(w->why, sizeof w->why, "it said what cannot be: %s", why);
+	handle(w, WORKER_EV_GARBAGE, NULL);
+}
+
+void
+worker_stop(struct worker *w)
+{
+	handle(w, WORKER_EV_STOP, NULL);
+}
+
+void
+worker_stop_all(struct worker_pool *pool)
+{
+	struct worker *w, *next;
+
+	RB_FOREACH_SAFE(w, worker_tree, &pool->tree, next)
+		worker_stop(w);
+}
+
+int
+worker_count(const struct worker_pool *pool)
+{
+	return pool->count;
+}
