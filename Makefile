@@ -72,3 +72,67 @@ $(B)/obj/%.o: %.c $(B)/obj/prefix
 
 FORCE:
 .PHONY: all FORCE
+
+# --- installing ---------------------------------------------------------------
+
+MANUALS := $(wildcard man/*.[1-8])
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(SYSCONFDIR)
+	install -m 755 $(B)/msigd $(DESTDIR)$(PREFIX)/sbin/msigd
+	install -m 755 $(B)/msigctl $(DESTDIR)$(PREFIX)/bin/msigctl
+	install -m 755 $(B)/msigd-worker $(DESTDIR)$(LIBEXECDIR)/msigd-worker
+	for page in $(MANUALS); do \
+		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; \
+	done
+	install -D -m 644 etc/msigd.conf $(DESTDIR)$(PREFIX)/share/doc/msigd/msigd.conf.sample
+	install -D -m 644 etc/completions/msigctl $(DESTDIR)$(PREFIX)/share/bash-completion/completions/msigctl
+	install -D -m 644 etc/msigd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/msigd.service
+	sed -i 's|@SBIN@|$(PREFIX)/sbin|' $(DESTDIR)$(PREFIX)/lib/systemd/system/msigd.service
+
+# --- the two commands, and what they need -------------------------------------
+
+# The demo and the tests use installed programs, in a folder of the tree.
+STAGE := $(abspath $(B))/stage
+stage = $(MAKE) --no-print-directory B=$(B)/$(1)-build PREFIX=$(STAGE)/$(1) SYSCONFDIR=$(STAGE)/$(1)/etc $(2) install >/dev/null
+
+deps:
+	@tests/scripts/deps all
+
+demo:
+	@tests/scripts/deps demo
+	@echo 'building'
+	@+$(call stage,plain)
+	@tests/scripts/demo $(STAGE)/plain
+
+check: deps check-static check-units check-system
+
+check-static: deps
+	@tests/scripts/check-static
+
+# Every unit test, with gcc, with clang, and with both sanitizers.
+check-units: deps
+	@+tests/scripts/check-units $(B) $(MAKE)
+
+# The real thing: installed programs on real wallet-rpcs. Plain, and some of it
+# again with the sanitizers.
+check-system: deps
+	@+$(call stage,plain)
+	@+$(call stage,sanitized,SANITIZE=address,undefined CC=gcc)
+	@MSIGD_STAGE=$(STAGE)/plain MSIGD_STAGE_SANITIZED=$(STAGE)/sanitized \
+		/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/system
+
+bench: deps
+	@+$(call stage,plain)
+	@MSIGD_STAGE=$(STAGE)/plain /usr/bin/python3 tests/bench/bench.py
+
+# A unit test links everything but the mains.
+UNIT_OBJECTS = $(filter-out %/main.o,$(call obj,$(COMMON) $(IPC) $(SUPERVISOR) $(WORKER_UNITS) $(MSIGCTL_UNITS)))
+UNIT_PROGRAMS = $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT))
+
+units: $(UNIT_PROGRAMS)
+
+clean:
+	rm -rf build
+
+.PHONY: install deps demo check check-static check-units check-system bench units clean

@@ -13,6 +13,8 @@
 
 enum { ANSWER_MAX = 256 * 1024 * 1024 };
 
+static bool may_have_been_done;
+
 struct answer {
 	char *data; /* with a NUL behind it */
 	size_t size;
@@ -86,6 +88,7 @@ client_failed(const struct context *context, CURLcode code, int timeout_ms)
 {
 	char time[48];
 
+	may_have_been_done = code != CURLE_COULDNT_CONNECT;
 	if (interrupted())
 		return (enum exit_status)interrupt_status();
 	switch ((int)code) {
@@ -110,6 +113,12 @@ client_failed(const struct context *context, CURLcode code, int timeout_ms)
 		complain(context, "%s: %s", context->socket, curl_easy_strerror(code));
 		return STATUS_REFUSED;
 	}
+}
+
+bool
+client_may_have_been_done(void)
+{
+	return may_have_been_done;
 }
 
 /* Runs one transfer to its end. */
@@ -181,6 +190,7 @@ take_result(const struct context *context, const struct answer *answer, long htt
 	enum exit_status status = STATUS_DONE;
 
 	*result = json_incref(json_object_get(document, "result"));
+	may_have_been_done = *result == NULL && !json_is_object(error);
 	if (json_is_object(error))
 		status = say_error(context, error);
 	else if (http_status != 200)

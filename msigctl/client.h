@@ -21,6 +21,10 @@ enum { CLIENT_QUICK_MS = 30 * 1000, CLIENT_SLOW_MS = 15 * 60 * 1000 };
 enum exit_status client_call(const struct context *context, const char *method, json_t *params,
     int timeout_ms, json_t **result);
 
+/* Whether a call that failed may have reached msigd all the same: what it asked
+ * for may have been done. */
+bool client_may_have_been_done(void);
+
 /* GET of a path. STATUS_DONE: *text is from malloc. */
 enum exit_status client_get(const struct context *context, const char *path, char **text);
 

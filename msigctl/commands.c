@@ -1,7 +1,7 @@
 /*
  * The table of commands and of their options: the only place where they are
  * listed. Adding a command: a row here, its handler, its man page section, the
- * completion (test_msigctl_commands compares the three).
+ * completion (test_msigctl_arguments compares the three).
  */
 #include "msigctl/command.h"
 

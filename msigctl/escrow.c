@@ -201,8 +201,8 @@ open_run(const struct context *context, const struct arguments *arguments)
 	if (timeout != NULL)
 		timeout_ms += clock_monotonic_ms();
 	status = client_call(context, "open_escrow", params, CLIENT_QUICK_MS, &escrow);
-	if (status == STATUS_NO_DAEMON || status == STATUS_TIMED_OUT)
-		complain(context, "if it had been opened already, --id %s shows it, and never opens a second one", id);
+	if (status != STATUS_DONE && client_may_have_been_done())
+		complain(context, "whether the escrow was opened is not known; the same with --id %s never opens a second one", id);
 	if (status != STATUS_DONE)
 		return status;
 	if (wait)

@@ -62,7 +62,7 @@ print_times(const json_t *escrow)
 	print_property("opened", created > 0 ? line : "");
 	if (finalized > 0) {
 		text_date(finalized, date, sizeof date);
-		duration_format(member_int(escrow, "elapsed_ms", finalized - created), took, sizeof took);
+		duration_format(member_int(escrow, "elapsed_ms", 0), took, sizeof took);
 		snprintf(line, sizeof line, "%s, after %s", date, took);
 		print_property("ready", line);
 	}

@@ -25,18 +25,26 @@ note(int number)
 	errno = saved;
 }
 
-void
-interrupt_catch(void)
+static void
+catch_one(int number)
 {
-	struct sigaction action;
+	struct sigaction action, before;
 
-	wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	memset(&action, 0, sizeof action);
 	action.sa_handler = note;
 	sigemptyset(&action.sa_mask);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
+	/* who started us with it ignored (nohup, a job in the background) means that */
+	if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+		sigaction(number, &action, NULL);
+}
+
+void
+interrupt_catch(void)
+{
+	wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	catch_one(SIGINT);
+	catch_one(SIGTERM);
+	catch_one(SIGHUP);
 }
 
 bool

@@ -69,7 +69,7 @@ status_overview(const struct context *context)
 		return status;
 	if (context->json)
 		say_json(result);
-	else if (!context->quiet)
+	else
 		print_overview(result);
 	json_decref(result);
 	return STATUS_DONE;

@@ -177,8 +177,8 @@ text_age(int64_t ms, int64_t now_ms, char *out, size_t size)
 {
 	char age[TEXT_TIME];
 
-	if (now_ms - ms < 1000) {
-		snprintf(out, size, "now");
+	if (ms <= 0 || now_ms - ms < 1000) {
+		snprintf(out, size, ms <= 0 ? "-" : "now");
 		return;
 	}
 	text_rough(now_ms - ms, age, sizeof age);

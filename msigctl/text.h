@@ -34,7 +34,8 @@ void text_iso(int64_t ms, char *out, size_t size);
 /* A duration in one unit: "12 s", "16 min", "47 h", "3 d". */
 void text_rough(int64_t ms, char *out, size_t size);
 
-/* "12 s ago"; "now" for less than a second, or for what is to come. */
+/* "12 s ago"; "now" for less than a second, or for what is to come;
+ * "-" when ms is 0 or less. */
 void text_age(int64_t ms, int64_t now_ms, char *out, size_t size);
 
 /* For a line that is drawn anew each second: "1.8 s", from a minute on as

@@ -1,0 +1,143 @@
+"""Fixtures, and what must hold after every test: no process, file or lock is
+left, and no log has an error that the test did not expect."""
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness import Msigd, Proxy, WalletRpc, start_wallet_rpcs, wait_for
+
+# Places that are the machine's, not the tests'.
+ELSEWHERE = [Path(p).expanduser() for p in ("/run/msigd", "/var/lib/msigd", "/run/lock/msigd", "~/.bitmonero", "~/.shared-ringdb")]
+
+
+def stages():
+    return [s for s in (harness.STAGE, harness.STAGE_SANITIZED) if s]
+
+
+def installed():
+    """All files of the stages: tests use them and change nothing."""
+    return {(str(p), p.lstat().st_mtime_ns) for s in stages() for p in s.rglob("*") if "__pycache__" not in str(p)}
+
+
+def pytest_sessionstart():
+    if not (harness.STAGE / "sbin/msigd").exists():
+        pytest.exit(f"there is no {harness.STAGE}/sbin/msigd: MSIGD_STAGE=PREFIX names an installation", 2)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.failed:
+        for msigd in getattr(item, "msigds", []):
+            lines = msigd.log.read_text(errors="replace").splitlines() if msigd.log.exists() else []
+            report.sections.append((str(msigd.log), "\n".join(lines[-60:])))
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The folder of the whole run; short, for a socket's path has 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="msigd-test-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(root, request):
+    """Set up before, and so looks after, everything else of a test."""
+    places = [root, *stages()]
+    before, files = set(harness.processes(*places)), (installed(), [p for p in ELSEWHERE if p.exists()])
+    yield
+    left = {}
+
+    def ended():
+        nonlocal left
+        left = {pid: what for pid, what in harness.processes(*places).items() if pid not in before}
+        return not left
+    try:
+        wait_for(ended, "the end of what the test started", limit=3)
+    except AssertionError:
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        pytest.fail(f"processes left: {left}")
+    finally:
+        shutil.rmtree(root / "t", ignore_errors=True)
+    assert (installed(), [p for p in ELSEWHERE if p.exists()]) == files, "files were left outside the test's folder"
+
+
+@pytest.fixture
+def folder(root, nothing_left):
+    path = root / "t"
+    path.mkdir()
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def msigd(folder, request):
+    """Makes msigds: msigd(endpoints, …) has one started; start=False leaves that to the test."""
+    made = request.node.msigds = []
+
+    def make(endpoints=(), start=True, name=None, **options):
+        made.append(Msigd(folder / (name or f"m{len(made)}"), endpoints, **options))
+        return made[-1].start() if start else made[-1]
+    yield make
+    problems = []
+    for one in made:
+        if one.running():
+            try:
+                one.stop()
+            except (AssertionError, subprocess.TimeoutExpired) as error:
+                problems.append(str(error))
+                one.process.kill()
+                one.process.wait()
+        problems += one.faults() + one.busy_locks()
+        problems += [str(p) for p in one.run.glob("*")] if one.run.exists() and one.process and one.process.returncode == 0 else []
+    assert not problems
+
+
+@pytest.fixture
+def wallet_rpc(folder):
+    """Makes wallet-rpcs of the test's own."""
+    made = []
+
+    def make(name, **options):
+        made.append(WalletRpc(folder / name, **options))
+        return made[-1]
+    yield make
+    for one in made:
+        one.kill()
+
+
+@pytest.fixture
+def proxy():
+    made = []
+
+    def make(rpc, rule=None):
+        made.append(Proxy(rpc, rule))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def rpcs(root):
+    """Three wallet-rpcs without login and one folder of wallets, for all tests
+    that do not break them. What is left open in them, msigd has to close."""
+    made = start_wallet_rpcs(root / "rpcs", 3)
+    yield made
+    for one in made:
+        one.kill()
+
+
+@pytest.fixture(scope="session")
+def dead():
+    """An endpoint where nobody listens."""
+    return harness.section("dead", f"http://127.0.0.1:{harness.free_ports()}")

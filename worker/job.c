@@ -1,0 +1,357 @@
+#include "worker/job.h"
+
+#include <errno.h>
+
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "ipc/channel.h"
+
+enum {
+	FLUSH_MS = 2000,
+	LOCK_AGAIN_MS = 50,
+	LOCK_PATIENCE_MS = 10000  /* after that somebody else is told to wait */
+};
+
+/* --- the end -------------------------------------------------------------- */
+
+static json_t *
+locks_json(const struct job *job, bool released)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < job->lock_count; i++) {
+		const struct lock *l = &job->locks[i];
+		json_t *one = json_pack("{s:s, s:I, s:i}", "name", l->name, "wait_ms", (json_int_t)lock_wait_ms(l),
+		    "busy_tries", (int)l->busy_tries);
+		if (released)
+			json_object_set_new(one, "hold_ms", json_integer(lock_hold_ms(l)));
+		json_array_append_new(list, one);
+	}
+	return list;
+}
+
+static bool
+send_frame(struct job *job, enum message_type type, json_t *frame)
+{
+	json_object_set_new(frame, "type", json_string(message_type_name(type)));
+	json_object_set_new(frame, "generation", json_integer(job->generation));
+	return channel_send(job->channel, frame);
+}
+
+void
+job_finish(struct job *job, const char *outcome, json_t *fields)
+{
+	json_t *frame = fields != NULL ? fields : json_object();
+
+	if (job->ended) {
+		json_decref(frame);
+		return;
+	}
+	job->ended = true;
+	json_object_set_new(frame, "outcome", json_string(outcome));
+	json_object_set_new(frame, "locks", locks_json(job, true));
+	send_frame(job, MESSAGE_FINISHED, frame);
+	channel_flush(job->channel, FLUSH_MS);
+	event_base_loopbreak(job->base);
+}
+
+void
+job_fail(struct job *job, struct party *party, const char *call, enum failure_cause cause, bool fatal,
+    const char *format, ...)
+{
+	char text[320], reason[480], who[80] = "";
+	va_list values;
+
+	va_start(values, format);
+	vsnprintf(text, sizeof text, format, values);
+	va_end(values);
+	if (party != NULL && party->role != ROLE_ANY)
+		snprintf(who, sizeof who, "%s: ", role_name(party->role));
+	if (party != NULL && call != NULL)
+		snprintf(reason, sizeof reason, "%s%s on %.120s: %s", who, call, party->url, text);
+	else
+		snprintf(reason, sizeof reason, "%s%s", who, text);
+	job_finish(job, "failed", json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:b}", "cause", failure_cause_name(cause),
+	    "reason", reason, "role", party != NULL && party->role != ROLE_ANY ? role_name(party->role) : NULL,
+	    "endpoint", party != NULL ? party->endpoint : NULL, "call", call, "fatal", fatal));
+}
+
+bool
+job_stop_if_idle(struct job *job)
+{
+	if (!job->stopping || job->unacked > 0)
+		return false;
+	for (int i = 0; i < job->party_count; i++) {
+		if (job->parties[i].op != NULL)
+			return false;
+	}
+	job_finish(job, "stopped", NULL);
+	return true;
+}
+
+/* Names what was waited for. */
+static void
+on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct job *job = arg;
+
+	(void)fd;
+	(void)what;
+	for (int i = 0; i < job->party_count; i++) {
+		struct party *p = &job->parties[i];
+		if (p->op != NULL) {
+			job_fail(job, p, p->op->method, CAUSE_TIMEOUT, false, "no answer when the time was over after %lld s; "
+			    "its outcome is unknown", (long long)(clock_monotonic_ms() - job->began_ms) / 1000);
+			return;
+		}
+	}
+	job_fail(job, NULL, NULL, CAUSE_TIMEOUT, false, "the time was over after %lld s",
+	    (long long)(clock_monotonic_ms() - job->began_ms) / 1000);
+}
+
+/* --- reports -------------------------------------------------------------- */
+
+json_int_t
+job_report(struct job *job, enum message_type type, json_t *frame)
+{
+	if (job->ended) {
+		json_decref(frame);
+		return 0;
+	}
+	json_object_set_new(frame, "serial", json_integer(++job->serial));
+	job->unacked++;
+	if (!send_frame(job, type, frame))
+		job_fail(job, NULL, NULL, CAUSE_INTERNAL, true, "a report does not fit a frame");
+	return job->serial;
+}
+
+/* --- locks ---------------------------------------------------------------- */
+
+/* Tries those not held yet, in order. */
+static void
+try_locks(struct job *job)
+{
+	static const struct timeval again = {0, LOCK_AGAIN_MS * 1000};
+	char holder[128] = "", who[96];
+
+	snprintf(who, sizeof who, "%s%s%s", job->name, job->escrow_id[0] != '\0' ? " of escrow " : "", job->escrow_id);
+	for (int i = 0; i < job->lock_count; i++) {
+		struct lock *l = &job->locks[i];
+		if (l->fd != -1)
+			continue;
+		switch (lock_try(l, job->lock_dir, who, holder, sizeof holder)) {
+		case LOCK_TAKEN:
+			break;
+		case LOCK_BUSY:
+			if (lock_wait_ms(l) < LOCK_PATIENCE_MS)
+				event_add(job->lock_retry, &again);
+			else
+				job_finish(job, "busy", json_pack("{s:s, s:s}", "lock", l->name, "holder", holder));
+			return;
+		case LOCK_ERROR:
+			job_fail(job, NULL, NULL, CAUSE_LOCKS, true, "lock-dir: %s/%s: %s", job->lock_dir, l->name, strerror(errno));
+			return;
+		}
+	}
+	send_frame(job, MESSAGE_LOCKED, json_pack("{s:o}", "locks", locks_json(job, false)));
+	job->begin(job);
+}
+
+static void
+on_lock_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct job *job = arg;
+
+	(void)fd;
+	(void)what;
+	if (!job->ended && !job_stop_if_idle(job))
+		try_locks(job);
+}
+
+void
+job_take_locks(struct job *job)
+{
+	if (job->escrow_id[0] != '\0')
+		lock_init_escrow(&job->locks[job->lock_count++], job->escrow_id);
+	for (int i = 0; i < job->party_count; i++)
+		lock_init_endpoint(&job->locks[job->lock_count++], job->parties[i].url);
+	try_locks(job);
+}
+
+/* --- the start frame ------------------------------------------------------ */
+
+static void
+copy_text(char *out, size_t size, json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	snprintf(out, size, "%s", text != NULL ? text : "");
+}
+
+static bool
+take_endpoint(struct party *p, json_t *endpoint)
+{
+	const char *dir = json_string_value(json_object_get(endpoint, "wallet_dir"));
+
+	copy_text(p->endpoint, sizeof p->endpoint, endpoint, "name");
+	copy_text(p->url, sizeof p->url, endpoint, "url");
+	p->wallet_dir = strdup(dir != NULL ? dir : "");
+	p->wallet_dir_sure = json_is_true(json_object_get(endpoint, "wallet_dir_sure"));
+	p->rpc = rpc_endpoint_new(p->job->rpc, p->url, json_string_value(json_object_get(endpoint, "login")),
+	    json_string_value(json_object_get(endpoint, "ca_file")));
+	return p->url[0] != '\0' && p->wallet_dir != NULL && p->rpc != NULL;
+}
+
+/* check: the password comes sealed, from the store. */
+static bool
+unseal_password(struct party *p, const char *sealed)
+{
+	struct seal_place place = {p->job->escrow_id, p->job->attempt, p->role, 0, SEAL_PASSWORD};
+	size_t size;
+	unsigned char *plain = unseal_base64(p->job->subkey, &place, sealed, &size);
+
+	if (plain == NULL)
+		return false;
+	snprintf(p->password, sizeof p->password, "%s", (char *)plain);
+	sodium_memzero(plain, size);
+	free(plain);
+	return true;
+}
+
+static bool
+take_party(struct job *job, json_t *participant)
+{
+	struct party *p = &job->parties[job->party_count];
+	const char *role = json_string_value(json_object_get(participant, "role"));
+	const char *password = json_string_value(json_object_get(participant, "password"));
+
+	if (job->party_count == ROLE_COUNT || role == NULL || !role_parse(role, false, &p->role))
+		return false;
+	p->job = job;
+	job->party_count++;
+	copy_text(p->wallet, sizeof p->wallet, participant, "wallet");
+	copy_text(p->stamp, sizeof p->stamp, participant, "stamp");
+	if (p->wallet[0] == '\0' || !take_endpoint(p, json_object_get(participant, "endpoint")))
+		return false;
+	return password == NULL || unseal_password(p, password);
+}
+
+static bool
+take_escrow(struct job *job, json_t *start)
+{
+	const char *id = json_string_value(json_object_get(start, "escrow_id"));
+	const char *subkey = json_string_value(json_object_get(start, "subkey"));
+	const char *gate = json_string_value(json_object_get(start, "gate"));
+	json_t *participant;
+	size_t i, size;
+
+	if (id == NULL || subkey == NULL || !uuid_normalise(id, job->escrow_id) ||
+	    sodium_base642bin(job->subkey, sizeof job->subkey, subkey, strlen(subkey), NULL, &size, NULL,
+	    sodium_base64_VARIANT_ORIGINAL) != 0 || size != sizeof job->subkey)
+		return false;
+	job->attempt = (int)json_integer_value(json_object_get(start, "attempt"));
+	job->reopen = gate != NULL && strcmp(gate, "reopen") == 0;
+	job->stagger_ms = json_integer_value(json_object_get(start, "stagger_ms"));
+	copy_text(job->address, sizeof job->address, start, "address");
+	json_array_foreach(json_object_get(start, "participants"), i, participant) {
+		if (!take_party(job, participant))
+			return false;
+	}
+	return job->party_count > 0;
+}
+
+static bool
+take_single_endpoint(struct job *job, json_t *start)
+{
+	job->parties[0].job = job;
+	job->parties[0].role = ROLE_ANY;
+	job->party_count = 1;
+	return take_endpoint(&job->parties[0], json_object_get(start, "endpoint"));
+}
+
+static const struct {
+	const char *name;
+	bool (*take)(struct job *job, json_t *start);
+	void (*begin)(struct job *job);
+	void (*acked)(struct job *job, json_int_t serial);
+} kinds[] = {
+	{"setup", take_escrow, setup_begin, setup_acked},
+	{"tend", take_single_endpoint, tend_begin, NULL},
+	{"check", take_escrow, check_begin, NULL},
+};
+
+static bool
+take_kind(struct job *job, json_t *start)
+{
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		if (strcmp(job->name, kinds[i].name) != 0)
+			continue;
+		job->begin = kinds[i].begin;
+		job->acked = kinds[i].acked;
+		return kinds[i].take(job, start);
+	}
+	return false;
+}
+
+bool
+job_init(struct job *job, json_t *start, const char **why)
+{
+	const char *network = json_string_value(json_object_get(start, "network"));
+	const char *lock_dir = json_string_value(json_object_get(start, "lock_dir"));
+	int64_t timeout_ms = json_integer_value(json_object_get(start, "timeout_ms"));
+	struct timeval limit = {timeout_ms / 1000, (timeout_ms % 1000) * 1000};
+
+	*why = "a start frame that is not complete";
+	job->generation = json_integer_value(json_object_get(start, "generation"));
+	job->began_ms = clock_monotonic_ms();
+	job->deadline_ms = job->began_ms + timeout_ms;
+	job->rpc = rpc_client_new(job->base);
+	job->deadline = evtimer_new(job->base, on_deadline, job);
+	job->lock_retry = evtimer_new(job->base, on_lock_retry, job);
+	copy_text(job->name, sizeof job->name, start, "job");
+	if (job->rpc == NULL || job->deadline == NULL || job->lock_retry == NULL || lock_dir == NULL || network == NULL ||
+	    timeout_ms <= 0 || !network_parse(network, &job->network) || (job->lock_dir = strdup(lock_dir)) == NULL)
+		return false;
+	event_add(job->deadline, &limit);
+	return take_kind(job, start);
+}
+
+static void
+wipe_text(char **text)
+{
+	if (*text != NULL)
+		sodium_memzero(*text, strlen(*text));
+	free(*text);
+	*text = NULL;
+}
+
+void
+job_clear(struct job *job)
+{
+	for (int i = 0; i < ROLE_COUNT; i++) {
+		struct party *p = &job->parties[i];
+		rpc_endpoint_free(p->rpc);
+		wipe_text(&p->message);
+		wipe_text(&p->previous);
+		wipe_text(&p->seed);
+		free(p->wallet_dir);
+		if (p->delayed != NULL)
+			event_free(p->delayed);
+		sodium_memzero(p->password, sizeof p->password);
+	}
+	rpc_client_free(job->rpc);
+	for (int i = 0; i < job->lock_count; i++)
+		lock_release(&job->locks[i]);
+	if (job->deadline != NULL)
+		event_free(job->deadline);
+	if (job->lock_retry != NULL)
+		event_free(job->lock_retry);
+	free(job->lock_dir);
+	sodium_memzero(job->subkey, sizeof job->subkey);
+}

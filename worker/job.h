@@ -1,0 +1,174 @@
+/*
+ * What every job of a worker shares: what the start frame said, the channel to
+ * the supervisor, the parties with their endpoints and locks, reports and their
+ * acks, and the one way a job ends. Frames are described in ipc/message.h.
+ *
+ * A job's calls are written as scripts: tables of calls on one wallet, run one
+ * after the other by job_run_script(). So a sequence can be read in one place,
+ * and each call is checked where it stands.
+ */
+#ifndef WORKER_JOB_H
+#define WORKER_JOB_H
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/lock.h"
+#include "common/role.h"
+#include "common/seal.h"
+#include "common/uuid.h"
+#include "ipc/message.h"
+#include "worker/wallet_rpc.h"
+
+enum {
+	PASSWORD_MAX = 65,        /* 32 random bytes in hexadecimal, and the NUL */
+	STAMP_MAX = 256,
+	ADDRESS_MAX = 128,
+	KEYS_FILE_MAX = 12 * 1024, /* a .keys file is 2 to 3 KB; three have to fit a frame */
+	LOCKS_MAX = ROLE_COUNT + 1
+};
+
+struct job;
+struct party;
+
+/* One call of a script. */
+struct op {
+	const char *method;
+	json_t *(*params)(struct party *party);               /* NULL: none */
+	/* Looks at the answer; false: it has ended the job. NULL: nothing to look at. */
+	bool (*take)(struct party *party, json_t *result);
+	/* An error with this code is as good as an answer (take is not called). 0: none. */
+	int accepted_error;
+	/* The call the step is about: its time is the step's. */
+	bool main;
+};
+
+/* A wallet-rpc and the wallet in it that belongs to one role. */
+struct party {
+	struct job *job;
+	enum role role;           /* ROLE_ANY in a tend job */
+	char endpoint[64];        /* name */
+	char url[256];
+	char *wallet_dir;         /* "" when the files cannot be read */
+	bool wallet_dir_sure;
+	bool files_missed;        /* said already that they are not there */
+	struct rpc_endpoint *rpc;
+	char wallet[128];
+	char stamp[STAMP_MAX];
+	char password[PASSWORD_MAX];
+	char address[ADDRESS_MAX];
+	char *message;            /* its message of the round, secret, or NULL */
+	char *previous;           /* of the round before, likewise: what it said and the others process now */
+	char *seed;               /* secret, or NULL */
+	bool ready;               /* is_multisig said so last */
+	int round;                /* kex round of the step under way or done last */
+	int64_t main_ms;          /* what the step's main call took */
+	const struct op *op;      /* the script's call under way, or NULL */
+	void (*done)(struct party *party);
+	struct event *delayed;    /* begins its next step later (stagger-delay) */
+};
+
+struct job {
+	struct event_base *base;
+	struct channel *channel;
+	struct rpc_client *rpc;
+	int64_t generation;
+	char name[16];            /* "setup", "tend", "check" */
+	char escrow_id[UUID_TEXT];/* or "" */
+	int attempt;
+	enum network network;
+	bool reopen;              /* gate = reopen */
+	int64_t stagger_ms;
+	int64_t deadline_ms;      /* monotonic */
+	int64_t began_ms;
+	struct event *deadline;
+	unsigned char subkey[SEAL_KEY_BYTES];
+	char *lock_dir;
+	char address[ADDRESS_MAX];/* check: what the wallets must have */
+	struct party parties[ROLE_COUNT];
+	int party_count;
+	struct lock locks[LOCKS_MAX];
+	int lock_count;
+	struct event *lock_retry;
+	json_int_t serial;        /* of the last report */
+	int unacked;
+	bool stopping;            /* no new step */
+	bool ended;               /* finished was sent: nothing happens any more */
+	int exit_status;
+	void (*begin)(struct job *job);   /* the locks are held */
+	void (*acked)(struct job *job, json_int_t serial);
+};
+
+/* --- life (job.c) --------------------------------------------------------- */
+
+/* Takes over what a start frame says. False: why says what is wrong with it. */
+bool job_init(struct job *job, json_t *start, const char **why);
+/* Wipes and frees. */
+void job_clear(struct job *job);
+
+/* Takes the locks, then calls job->begin. */
+void job_take_locks(struct job *job);
+
+/* Sends a report or publish (without serial and type); takes the reference.
+ * Returns its serial; job->acked is called with it. */
+json_int_t job_report(struct job *job, enum message_type type, json_t *frame);
+
+/* Ends the job. fields (reference taken, may be NULL) go into finished. Nothing
+ * has an effect after it. */
+void job_finish(struct job *job, const char *outcome, json_t *fields);
+
+/* Ends it as failed. party or call may be NULL. The reason becomes
+ * "buyer: make_multisig on http://…: TEXT". */
+void job_fail(struct job *job, struct party *party, const char *call, enum failure_cause cause, bool fatal,
+    const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+/* A stop was asked for and nothing is under way: ends as stopped, true. */
+bool job_stop_if_idle(struct job *job);
+
+/* --- wallets (wallet.c) --------------------------------------------------- */
+
+/* Runs a script (ends with method NULL) on the party's endpoint, then calls
+ * done; a failure ends the job. */
+void job_run_script(struct party *party, const struct op *script, void (*done)(struct party *party));
+
+/* The wallet's .keys, sealed, as base64 from malloc, to be freed. *ok false: it
+ * had to be readable and was not, and the job has ended. NULL with *ok true:
+ * this endpoint's files cannot be read. */
+char *wallet_sealed_keys(struct party *party, int round, bool *ok);
+
+/* Pieces of scripts. */
+json_t *params_stamp_key(struct party *party);     /* get_attribute */
+bool take_stamp(struct party *party, json_t *result);
+bool take_not_multisig(struct party *party, json_t *result);
+bool take_multisig(struct party *party, json_t *result);  /* 2 of 3; sets ready */
+bool take_ready(struct party *party, json_t *result);     /* 2 of 3 and ready */
+json_t *params_account(struct party *party);       /* get_address */
+bool take_address(struct party *party, json_t *result);
+json_t *params_address(struct party *party);       /* validate_address */
+bool take_validity(struct party *party, json_t *result);
+json_t *params_mnemonic(struct party *party);      /* query_key */
+bool take_seed(struct party *party, json_t *result);
+json_t *params_open(struct party *party);          /* open_wallet */
+json_t *params_no_save(struct party *party);       /* close_wallet */
+
+/* Whether an address is what make_multisig shows before there is one: its spend
+ * key is the identity, so that base58 places 11 to 43 are all '1'. */
+bool address_is_placeholder(const char *address);
+
+/* --- the jobs ------------------------------------------------------------- */
+
+void setup_begin(struct job *job);
+void setup_acked(struct job *job, json_int_t serial);
+void tend_begin(struct job *job);
+void check_begin(struct job *job);
+
+/* --- the gate (gate.c), after the last round ------------------------------ */
+
+/* Proves all three wallets; then publishes. gate_acked: whether that ack was
+ * the gate's. */
+void gate_begin(struct job *job);
+bool gate_acked(struct job *job, json_int_t serial);
+
+#endif

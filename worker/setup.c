@@ -1,0 +1,408 @@
+/*
+ * The setup job: the round engine. Three wallets in parallel through create,
+ * prepare, make and exchange until is_multisig says ready, then the gate.
+ *
+ * A step is: intent (committed by the supervisor) -> the calls of its script,
+ * which begin with the proof by stamp and end with store -> the .keys file is
+ * read -> result (committed). The result of one step and the intents that it
+ * makes possible go in one report. prepare needs nothing of the others and
+ * follows create at once; each further round begins when all three have said
+ * their message of the round before.
+ */
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/job.h"
+
+/* --- the steps as scripts ------------------------------------------------- */
+
+static json_t *
+params_create(struct party *p)
+{
+	return json_pack("{s:s, s:s, s:s}", "filename", p->wallet, "password", p->password, "language", "English");
+}
+
+static json_t *
+params_stamp(struct party *p)
+{
+	return json_pack("{s:s, s:s}", "key", "msigd", "value", p->stamp);
+}
+
+static json_t *
+params_prepare(struct party *p)
+{
+	(void)p;
+	return json_pack("{s:b}", "enable_multisig_experimental", 1);
+}
+
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* All three messages of the round before, sorted: every version of the wallet
+ * takes one's own among them, and one version requires it. */
+static json_t *
+infos(struct job *job)
+{
+	const char *texts[ROLE_COUNT];
+	json_t *list = json_array();
+
+	for (int i = 0; i < job->party_count; i++)
+		texts[i] = job->parties[i].previous;
+	qsort(texts, (size_t)job->party_count, sizeof *texts, compare_texts);
+	for (int i = 0; i < job->party_count; i++)
+		json_array_append_new(list, json_string(texts[i]));
+	return list;
+}
+
+static json_t *
+params_make(struct party *p)
+{
+	return json_pack("{s:o, s:i, s:s}", "multisig_info", infos(p->job), "threshold", MULTISIG_THRESHOLD,
+	    "password", p->password);
+}
+
+static json_t *
+params_exchange(struct party *p)
+{
+	return json_pack("{s:o, s:s}", "multisig_info", infos(p->job), "password", p->password);
+}
+
+/* The last exchange of some versions has nothing more to say. */
+static bool
+take_message(struct party *p, json_t *result)
+{
+	const char *message = json_string_value(json_object_get(result, "multisig_info"));
+
+	if (message == NULL || (p->round < 3 && *message == '\0')) {
+		job_fail(p->job, p, p->op->method, CAUSE_WALLET_ERROR, false, "the wallet gives no message");
+		return false;
+	}
+	if (*message != '\0')
+		p->message = strdup(message);
+	return true;
+}
+
+static const struct op create_script[] = {
+	{.method = "create_wallet", .params = params_create, .main = true},
+	{.method = "is_multisig", .take = take_not_multisig},
+	{.method = "get_address", .params = params_account, .take = take_address},
+	{.method = "validate_address", .params = params_address, .take = take_validity},
+	{.method = "set_attribute", .params = params_stamp},
+	{.method = "store"},
+	{.method = NULL},
+};
+
+static const struct op prepare_script[] = {
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
+	{.method = "is_multisig", .take = take_not_multisig},
+	{.method = "prepare_multisig", .params = params_prepare, .take = take_message, .main = true},
+	{.method = "store"},
+	{.method = NULL},
+};
+
+static const struct op make_script[] = {
+	{.method = "is_multisig", .take = take_not_multisig},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
+	{.method = "make_multisig", .params = params_make, .take = take_message, .main = true},
+	{.method = "is_multisig", .take = take_multisig},
+	{.method = "store"},
+	{.method = NULL},
+};
+
+static const struct op exchange_script[] = {
+	{.method = "is_multisig", .take = take_multisig},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
+	{.method = "exchange_multisig_keys", .params = params_exchange, .take = take_message, .main = true},
+	{.method = "is_multisig", .take = take_multisig},
+	{.method = "store"},
+	{.method = NULL},
+};
+
+enum { ROUND_CREATE, ROUND_PREPARE, ROUND_MAKE, ROUND_EXCHANGE /* and every one after it */ };
+
+static const struct {
+	const char *call;
+	const struct op *script;
+} steps[] = {
+	[ROUND_CREATE] = {"create_wallet", create_script},
+	[ROUND_PREPARE] = {"prepare_multisig", prepare_script},
+	[ROUND_MAKE] = {"make_multisig", make_script},
+	[ROUND_EXCHANGE] = {"exchange_multisig_keys", exchange_script},
+};
+
+static int
+step_of(int round)
+{
+	return round < ROUND_EXCHANGE ? round : ROUND_EXCHANGE;
+}
+
+/* --- intents and results -------------------------------------------------- */
+
+/* Password and stamp are made here, and are on disk before create_wallet. */
+static json_t *
+create_intent(struct party *p, json_t *intent)
+{
+	struct seal_place place = {p->job->escrow_id, p->job->attempt, p->role, 0, SEAL_PASSWORD};
+	unsigned char random[32], nonce[16];
+	char hex[sizeof nonce * 2 + 1], *sealed;
+	json_t *stamp;
+	char *text;
+
+	randombytes_buf(random, sizeof random);
+	sodium_bin2hex(p->password, sizeof p->password, random, sizeof random);
+	sodium_memzero(random, sizeof random);
+	randombytes_buf(nonce, sizeof nonce);
+	sodium_bin2hex(hex, sizeof hex, nonce, sizeof nonce);
+	stamp = json_pack("{s:s, s:i, s:s, s:s}", "escrow_id", p->job->escrow_id, "attempt", p->job->attempt,
+	    "role", role_name(p->role), "nonce", hex);
+	text = json_dumps(stamp, JSON_COMPACT);
+	snprintf(p->stamp, sizeof p->stamp, "%s", text != NULL ? text : "");
+	free(text);
+	json_decref(stamp);
+	sealed = seal_base64(p->job->subkey, &place, p->password, strlen(p->password));
+	json_object_set_new(intent, "wallet", json_string(p->wallet));
+	json_object_set_new(intent, "stamp", json_string(p->stamp));
+	json_object_set_new(intent, "password", json_string(sealed != NULL ? sealed : ""));
+	free(sealed);
+	return intent;
+}
+
+static json_t *
+intent_json(struct party *p, int round)
+{
+	json_t *intent = json_pack("{s:s, s:s, s:i}", "role", role_name(p->role), "call", steps[step_of(round)].call,
+	    "round", round);
+
+	return round == ROUND_CREATE ? create_intent(p, intent) : intent;
+}
+
+static json_t *
+message_json(struct party *p)
+{
+	struct seal_place place = {p->job->escrow_id, p->job->attempt, p->role, p->round, SEAL_MESSAGE};
+	unsigned char hash[crypto_hash_sha256_BYTES];
+	char hex[sizeof hash * 2 + 1];
+	size_t length = strlen(p->message);
+	char *sealed = seal_base64(p->job->subkey, &place, p->message, length);
+	json_t *json;
+
+	crypto_hash_sha256(hash, (const unsigned char *)p->message, length);
+	sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
+	json = json_pack("{s:I, s:s, s:s}", "length", (json_int_t)length, "sha256", hex, "sealed", sealed);
+	free(sealed);
+	return json;
+}
+
+/* NULL: the job has ended. */
+static json_t *
+result_json(struct party *p)
+{
+	bool ok;
+	char *keys = wallet_sealed_keys(p, p->round, &ok);
+	json_t *result;
+
+	if (!ok)
+		return NULL;
+	result = json_pack("{s:s, s:s, s:i, s:I, s:s*}", "role", role_name(p->role), "call", steps[step_of(p->round)].call,
+	    "round", p->round, "duration_ms", (json_int_t)p->main_ms, "keys", keys);
+	free(keys);
+	if (p->message != NULL)
+		json_object_set_new(result, "message", message_json(p));
+	return result;
+}
+
+/* --- the engine ----------------------------------------------------------- */
+
+/* What an ack lets begin: the next step of those with a bit set. */
+struct waiting {
+	json_int_t serial;
+	unsigned parties;   /* bits by place in job->parties */
+	bool gate;
+};
+
+enum { WAITING_MAX = 2 * ROLE_COUNT };
+static struct waiting waiting[WAITING_MAX];
+static unsigned arrived;    /* parties that have said their message of the round */
+
+static void on_step_done(struct party *p);
+
+static void
+expect_ack(json_int_t serial, unsigned parties, bool gate)
+{
+	for (int i = 0; i < WAITING_MAX; i++) {
+		if (waiting[i].serial == 0) {
+			waiting[i] = (struct waiting){serial, parties, gate};
+			return;
+		}
+	}
+}
+
+static unsigned
+everyone(const struct job *job)
+{
+	return (1u << job->party_count) - 1;
+}
+
+static void
+run_step(struct party *p)
+{
+	job_run_script(p, steps[step_of(p->round)].script, on_step_done);
+}
+
+static void
+on_delay(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	if (!((struct party *)arg)->job->ended)
+		run_step(arg);
+}
+
+/* stagger-delay lies between two make_multisig. */
+static void
+begin_step(struct party *p, int place)
+{
+	int64_t ms = p->round + 1 == ROUND_MAKE ? p->job->stagger_ms * place : 0;
+	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+
+	p->round++;
+	if (ms == 0) {
+		run_step(p);
+		return;
+	}
+	if (p->delayed == NULL)
+		p->delayed = evtimer_new(p->job->base, on_delay, p);
+	event_add(p->delayed, &tv);
+}
+
+/* What was said in the round that is over is what is processed in the next. */
+static void
+turn_page(struct job *job)
+{
+	for (int i = 0; i < job->party_count; i++) {
+		struct party *p = &job->parties[i];
+		if (p->previous != NULL)
+			sodium_memzero(p->previous, strlen(p->previous));
+		free(p->previous);
+		p->previous = p->message;
+		p->message = NULL;
+	}
+}
+
+/* All have done the round. False: the job has ended. */
+static bool
+agree_on_ready(struct job *job, bool *ready)
+{
+	struct party *p = job->parties;
+
+	*ready = p[0].ready;
+	for (int i = 1; i < job->party_count; i++) {
+		if (p[i].ready == *ready)
+			continue;
+		job_fail(job, NULL, NULL, CAUSE_GATE, false, "the %s's wallet is %s and the %s's is %s after kex round %d",
+		    role_name(p[0].role), p[0].ready ? "ready" : "not ready", role_name(p[i].role),
+		    p[i].ready ? "ready" : "not ready", p[i].round);
+		return false;
+	}
+	for (int i = 0; i < job->party_count && !*ready; i++) {
+		if (p[i].message == NULL) {
+			job_fail(job, &p[i], steps[step_of(p[i].round)].call, CAUSE_WALLET_ERROR, false,
+			    "the wallet has no message more and is not ready");
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Sends a result with the intents it makes possible. */
+static void
+report(struct party *p, json_t *result, unsigned next, bool gate)
+{
+	struct job *job = p->job;
+	json_t *intents = json_array();
+
+	if (job->stopping) {
+		next = 0;
+		gate = false;
+	}
+	for (int i = 0; i < job->party_count; i++) {
+		if (next & (1u << i))
+			json_array_append_new(intents, intent_json(&job->parties[i], job->parties[i].round + 1));
+	}
+	expect_ack(job_report(job, MESSAGE_REPORT, json_pack("{s:[o], s:o}", "results", result, "intents", intents)),
+	    next, gate);
+}
+
+static void
+on_step_done(struct party *p)
+{
+	struct job *job = p->job;
+	unsigned self = 1u << (p - job->parties);
+	json_t *result = result_json(p);
+	bool ready = false;
+
+	if (result == NULL)
+		return;
+	if (p->round == ROUND_CREATE) {
+		report(p, result, self, false);
+		return;
+	}
+	arrived |= self;
+	if (arrived != everyone(job)) {
+		report(p, result, 0, false);
+		return;
+	}
+	arrived = 0;
+	if (p->round >= ROUND_MAKE && !agree_on_ready(job, &ready)) {
+		json_decref(result);
+		return;
+	}
+	report(p, result, ready ? 0 : everyone(job), ready);
+	if (!ready)
+		turn_page(job);
+}
+
+void
+setup_acked(struct job *job, json_int_t serial)
+{
+	struct waiting w = {0, 0, false};
+
+	if (gate_acked(job, serial))
+		return;
+	for (int i = 0; i < WAITING_MAX; i++) {
+		if (waiting[i].serial == serial) {
+			w = waiting[i];
+			waiting[i].serial = 0;
+		}
+	}
+	if (job_stop_if_idle(job) || job->stopping)
+		return;
+	if (w.gate) {
+		gate_begin(job);
+		return;
+	}
+	for (int i = 0; i < job->party_count; i++) {
+		if (w.parties & (1u << i))
+			begin_step(&job->parties[i], i);
+	}
+}
+
+void
+setup_begin(struct job *job)
+{
+	json_t *intents = json_array();
+
+	if (job_stop_if_idle(job))
+		return;
+	for (int i = 0; i < job->party_count; i++) {
+		job->parties[i].round = ROUND_CREATE - 1;
+		json_array_append_new(intents, intent_json(&job->parties[i], ROUND_CREATE));
+	}
+	expect_ack(job_report(job, MESSAGE_REPORT, json_pack("{s:[], s:o}", "results", "intents", intents)),
+	    everyone(job), false);
+}
