@@ -103,7 +103,7 @@ demo:
 	@tests/scripts/deps demo
 	@echo 'building'
 	@+$(call stage,plain)
-	@tests/scripts/demo $(STAGE)/plain
+	@/usr/bin/python3 demo/demo.py $(STAGE)/plain
 
 check: deps check-static check-units check-system
 
@@ -126,10 +126,28 @@ bench: deps
 	@+$(call stage,plain)
 	@MSIGD_STAGE=$(STAGE)/plain /usr/bin/python3 tests/bench/bench.py
 
-# A unit test links everything but the mains.
-UNIT_OBJECTS = $(filter-out %/main.o,$(call obj,$(COMMON) $(IPC) $(SUPERVISOR) $(WORKER_UNITS) $(MSIGCTL_UNITS)))
+# A unit test links everything but the mains; test_msigctl_* with msigctl's
+# objects, test_worker_* with the worker's, all others with the supervisor's.
+without_main = $(filter-out %/main.o,$(call obj,$(1)))
+UNIT_LIBS = $(call libs,libevent_core libevent_extra jansson sqlite3 libsodium libbsd libconfuse libcurl smartcols cmocka)
 UNIT_PROGRAMS = $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT))
 
+$(B)/unit/test_msigctl%: $(B)/obj/tests/unit/test_msigctl%.o $(call without_main,$(COMMON) $(MSIGCTL))
+	$(call say,LD $@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS)
+
+$(B)/unit/test_worker%: $(B)/obj/tests/unit/test_worker%.o $(call without_main,$(COMMON) $(IPC) $(WORKER))
+	$(call say,LD $@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS)
+
+$(B)/unit/test_%: $(B)/obj/tests/unit/test_%.o $(call without_main,$(COMMON) $(IPC) $(SUPERVISOR))
+	$(call say,LD $@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS)
+
+.SECONDARY:
 units: $(UNIT_PROGRAMS)
 
 clean:

@@ -26,7 +26,7 @@ struct backup {
 	char temporary[PATH_MAX];
 	int fd;
 	int64_t written, size;
-	char id[64]; /* msigd's name for it; "" before the first piece */
+	json_t *id; /* msigd's name for it, whatever it is; NULL before the first piece */
 	bool eof;
 };
 
@@ -88,8 +88,9 @@ take_piece(struct backup *backup, const json_t *piece)
 
 	backup->eof = member_true(piece, "eof");
 	backup->size = member_int(piece, "size", 0);
-	snprintf(backup->id, sizeof backup->id, "%s", member_text(piece, "backup_id"));
-	if (!ok || (size == 0 && !backup->eof) || (!backup->eof && backup->id[0] == '\0')) {
+	json_decref(backup->id);
+	backup->id = json_incref(json_object_get(piece, "backup_id"));
+	if (!ok || (size == 0 && !backup->eof) || (!backup->eof && backup->id == NULL)) {
 		complain(backup->context, "msigd's answer is no piece of a backup, or not the next one");
 		ok = false;
 	}
@@ -125,7 +126,7 @@ fetch(struct backup *backup)
 		enum exit_status status;
 		bool ok;
 		if (backup->written > 0) {
-			json_object_set_new(params, "backup_id", json_string(backup->id));
+			json_object_set(params, "backup_id", backup->id);
 			json_object_set_new(params, "offset", json_integer(backup->written));
 		}
 		status = client_call(backup->context, "backup", params, CLIENT_SLOW_MS, &piece);
@@ -208,6 +209,7 @@ backup_run(const struct context *context, const struct arguments *arguments)
 	status = fetch(&backup);
 	if (status == STATUS_DONE && !finish(&backup))
 		status = STATUS_REFUSED;
+	json_decref(backup.id);
 	close(backup.fd);
 	if (backup.temporary[0] != '\0')
 		unlink(backup.temporary);

@@ -69,7 +69,7 @@ print_times(const json_t *escrow)
 	if (verified > 0)
 		text_date(verified, date, sizeof date);
 	if (finalized > 0)
-		print_property("verified", verified > 0 ? date : "not yet: its wallets were not yet opened again from disk");
+		print_property("verified", verified > 0 ? date : "not yet");
 }
 
 /* "create prepare make exchange x2" */
@@ -92,18 +92,32 @@ completed_text(const json_t *completed, char *out, size_t size)
 	}
 }
 
+/* Whether there is more to say of them than their roles: before endpoints are
+ * leased there is not. */
+static bool
+are_assigned(const json_t *participants)
+{
+	const json_t *party;
+	size_t i;
+
+	json_array_foreach(participants, i, party)
+		if (member_text(party, "endpoint")[0] != '\0' || strcmp(member_text(party, "kind"), "managed") != 0)
+			return true;
+	return false;
+}
+
 static void
 print_participants(const json_t *participants)
 {
 	static const struct column columns[] = {
-		{"ROLE", COLUMN_WHOLE}, {"KIND", COLUMN_WHOLE}, {"ENDPOINT", COLUMN_WHOLE},
-		{"WALLET", COLUMN_CUT}, {"DONE", COLUMN_CUT}, {0},
+		{"ROLE", COLUMN_WHOLE}, {"KIND", COLUMN_WIDE}, {"ENDPOINT", COLUMN_WHOLE},
+		{"WALLET", COLUMN_CUT}, {"DONE", COLUMN_WHOLE}, {0},
 	};
 	struct table *table;
 	const json_t *party;
 	size_t i;
 
-	if (json_array_size(participants) == 0)
+	if (!are_assigned(participants))
 		return;
 	table = table_new(columns);
 	json_array_foreach(participants, i, party) {
@@ -128,7 +142,9 @@ escrow_view(const json_t *escrow)
 	print_property("escrow", member_text(escrow, "escrow_id"));
 	print_property_colour("address", member_text(escrow, "address"), COLOUR_BOLD);
 	print_phase(escrow);
-	print_property("status", member_text(escrow, "status"));
+	/* of one that failed, the status says no more than the reason */
+	if (member_text(escrow, "reason")[0] == '\0')
+		print_property("status", member_text(escrow, "status"));
 	print_property_colour("reason", member_text(escrow, "reason"), COLOUR_RED);
 	print_property("label", member_text(escrow, "label"));
 	print_metadata(escrow);

@@ -19,7 +19,7 @@ state_colour(const char *state)
 static void
 add_endpoint(struct table *table, const json_t *endpoint)
 {
-	const char *state = member_text(endpoint, "state");
+	const char *state = member_text(endpoint, "state"), *escrow = member_text(endpoint, "escrow_id");
 	int64_t since = member_int(endpoint, "since", 0), rtt = member_int(endpoint, "last_rtt_ms", -1);
 	char text[TEXT_TIME] = "-";
 
@@ -36,7 +36,7 @@ add_endpoint(struct table *table, const json_t *endpoint)
 	table_cell(table, 6, text);
 	table_cell(table, 7, member_true(endpoint, "managed") ? "managed" : "given");
 	table_cell(table, 8, member_text(endpoint, "url"));
-	table_cell(table, 9, member_text(endpoint, "escrow_id"));
+	table_cell(table, 9, escrow[0] != '\0' ? escrow : member_text(endpoint, "reason"));
 }
 
 static void
@@ -44,8 +44,8 @@ show_endpoints(const struct context *context, const json_t *endpoints)
 {
 	static const struct column columns[] = {
 		{"NAME", COLUMN_WHOLE}, {"STATE", COLUMN_WHOLE}, {"FOR", COLUMN_RIGHT}, {"ROLE", COLUMN_WHOLE},
-		{"LEASES", COLUMN_RIGHT}, {"FAILED", COLUMN_RIGHT}, {"RTT", COLUMN_WIDE_RIGHT}, {"KIND", COLUMN_WIDE},
-		{"URL", COLUMN_WHOLE}, {"ESCROW", COLUMN_CUT}, {0},
+		{"LEASES", COLUMN_WIDE_RIGHT}, {"FAILED", COLUMN_RIGHT}, {"RTT", COLUMN_WIDE_RIGHT}, {"KIND", COLUMN_WIDE},
+		{"URL", COLUMN_WHOLE}, {"NOTE", COLUMN_CUT}, {0},
 	};
 	struct table *table = table_new(columns);
 	const json_t *endpoint;

@@ -95,24 +95,31 @@ tell(struct endpoint *ep)
 	    F_STR("reason", ep->reason[0] != '\0' ? ep->reason : NULL));
 }
 
-/* Readers of /events and the log hear when an endpoint stops or begins to serve. */
+/* Readers of /events and the log hear when an endpoint begins to serve, and why
+ * it does not; once, and not at every vain look. */
 static void
-announce(struct endpoint *ep, enum endpoint_state before)
+announce(struct endpoint *ep)
 {
-	bool serving = ep->state != ENDPOINT_DOWN && ep->state != ENDPOINT_OUT;
-	bool served = before != ENDPOINT_DOWN && before != ENDPOINT_OUT;
-	const char *reason = ep->reason[0] != '\0' ? ep->reason : NULL;
+	const char *reason = ep->reason[0] != '\0' ? ep->reason : "";
 
-	if ((serving && before != ENDPOINT_PROBING) || (!serving && !served && ep->state == before))
-		return;
-	if (ep->state == ENDPOINT_IDLE && before == ENDPOINT_PROBING)
-		log_info("endpoint_up", F_STR("endpoint", ep->name), F_STR("url", ep->url.text),
-		    F_INT("rtt_ms", ep->last_rtt_ms));
-	else if (!serving && ep->failures_in_row <= 1)
+	if (ep->state == ENDPOINT_IDLE) {
+		if (ep->is_up)
+			return;
+		ep->is_up = true;
+		ep->announced[0] = '\0';
+		log_info("endpoint_up", F_STR("endpoint", ep->name), F_STR("url", ep->url.text), F_INT("rtt_ms", ep->last_rtt_ms));
+	} else if (ep->state == ENDPOINT_DOWN || ep->state == ENDPOINT_OUT) {
+		if (!ep->is_up && strcmp(ep->announced, reason) == 0)
+			return;
+		ep->is_up = false;
+		snprintf(ep->announced, sizeof ep->announced, "%s", reason);
 		log_warn("endpoint_down", F_STR("endpoint", ep->name), F_STR("url", ep->url.text),
 		    F_STR("state", endpoint_state_name(ep->state)), F_STR("reason", reason));
+	} else {
+		return;
+	}
 	store_add_event(ep->sv->store, NULL, "endpoint", json_pack("{s:s, s:s, s:s*}", "name", ep->name,
-	    "state", endpoint_state_name(ep->state), "reason", reason));
+	    "state", endpoint_state_name(ep->state), "reason", *reason != '\0' ? reason : NULL));
 }
 
 static void
@@ -129,7 +136,7 @@ change_state(struct endpoint *ep, enum endpoint_state next)
 	if (next != ENDPOINT_LEASED)
 		ep->escrow_id[0] = '\0';
 	tell(ep);
-	announce(ep, before);
+	announce(ep);
 }
 
 static void

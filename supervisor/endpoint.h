@@ -32,7 +32,9 @@ struct endpoint {
 	enum endpoint_state state;
 	int64_t since;                  /* wall, ms: when it came into this state */
 	char reason[256];               /* why it is down, dirty or out; else "" */
+	char announced[256];            /* the last reason it was announced down or out with, "" once up */
 	char escrow_id[37];             /* who it is leased to, or "" */
+	bool is_up;                     /* announced so */
 	bool take_out;                  /* wished for, once its job has ended */
 	bool removed;                   /* no longer in the configuration: goes once its job has ended */
 	unsigned failures_in_row;

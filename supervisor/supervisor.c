@@ -285,7 +285,10 @@ supervisor_run(struct supervisor *sv)
 static void
 on_managed_stopped(void *arg)
 {
-	event_base_loopbreak(((struct supervisor *)arg)->base);
+	/* what has just been answered still has to leave through the loop */
+	static const struct timeval soon = {0, 20000};
+
+	event_base_loopexit(((struct supervisor *)arg)->base, &soon);
 }
 
 static bool

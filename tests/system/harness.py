@@ -26,7 +26,7 @@ from pathlib import Path
 STAGE = Path(os.environ.get("MSIGD_STAGE", "/usr/local"))
 STAGE_SANITIZED = Path(os.environ["MSIGD_STAGE_SANITIZED"]) if "MSIGD_STAGE_SANITIZED" in os.environ else None
 ROLES = ("buyer", "vendor", "arbiter")
-LIMIT = 180  # seconds: after these something hangs; never a measure
+LIMIT = 30  # seconds: after these something hangs; never a measure
 CALLS = ["create", "prepare", "make", "exchange", "exchange"]
 
 

@@ -1,0 +1,75 @@
+#!/usr/bin/python3 -S
+"""An msigd-worker that finds every endpoint good and then does MODE instead of
+an escrow. Tests bind it over the installed one, for one msigd only."""
+import json
+import os
+import struct
+import sys
+import time
+
+MODE = "@MODE@"
+
+
+def send(frame):
+    text = json.dumps(frame).encode()
+    os.write(3, struct.pack(">I", len(text)) + text)
+
+
+def read(size):
+    data = b""
+    while len(data) < size:
+        part = os.read(3, size - len(data))
+        if not part:
+            sys.exit(65)
+        data += part
+    return data
+
+
+def receive():
+    return json.loads(read(struct.unpack(">I", read(4))[0]))
+
+
+def main():
+    if MODE == "silent":
+        time.sleep(1000)
+    if MODE == "other version":
+        send({"type": "hello", "protocol": 99})
+        time.sleep(1000)
+    send({"type": "hello", "protocol": 1})
+    start = receive()
+    base = {"generation": start["generation"]}
+    if start["job"] == "tend":
+        send({**base, "type": "finished", "outcome": "done", "rtt_ms": 1, "version": 65552, "closed_wallet": False, "locks": []})
+        return
+    send({**base, "type": "locked", "locks": []})
+    if MODE == "exits":
+        sys.exit(7)
+    elif MODE == "kills itself":
+        os.kill(os.getpid(), 11)
+    elif MODE == "noise":
+        os.write(3, b"\xff" * 1000)
+    elif MODE == "no JSON":
+        os.write(3, struct.pack(">I", 4) + b"oops")
+    elif MODE == "unknown message":
+        send({**base, "type": "surprise"})
+    elif MODE == "false report":
+        send({**base, "type": "report", "serial": 1, "results": [
+            {"role": "buyer", "call": "make_multisig", "round": 2, "duration_ms": 1}], "intents": []})
+    elif MODE == "false publish":
+        send({**base, "type": "publish", "serial": 1, "address": "9" * 95, "participants": []})
+    elif MODE == "old generation":
+        send({**base, "type": "finished", "outcome": "done", "locks": [], "generation": start["generation"] - 1})
+        send({**base, "type": "finished", "outcome": "failed", "cause": "internal", "reason": "it was its own", "fatal": True, "locks": []})
+        return
+    elif MODE == "waits":
+        while receive()["type"] != "stop":
+            pass
+        send({**base, "type": "finished", "outcome": "stopped", "locks": []})
+        return
+    elif MODE == "deaf":
+        while True:
+            receive()
+    time.sleep(1000)
+
+
+main()

@@ -1,0 +1,136 @@
+"""Workers that do not do what they should: msigd tells what it was, gives back
+the endpoints, and goes on. The installed worker is replaced, for one msigd, by
+fake_worker.py."""
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import STAGE, section, wait_for
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a fake worker over the installed one")
+WORKER = STAGE / "libexec/msigd/msigd-worker"
+
+
+@pytest.fixture
+def with_worker(msigd, folder):
+    """An msigd whose worker is this file, with endpoints that nobody looks at."""
+    def make(text, mode=0o755, start=True, **options):
+        fake = folder / f"worker{len(list(folder.glob('worker*')))}"
+        fake.write_bytes(text if isinstance(text, bytes) else text.encode())
+        fake.chmod(mode)
+        wrap = ["unshare", "-m", "sh", "-c", f'mount --bind {fake} {WORKER} && exec "$@"', "sh"]
+        endpoints = [section(f"w{n}", f"http://127.0.0.1:{n}") for n in (1, 2, 3)]
+        made = msigd(endpoints, wrap=wrap, start=start, **options)
+        made.expect("worker_died", "worker_old_generation", "report_refused")
+        return made
+    return make
+
+
+def fake(mode):
+    return (Path(__file__).parent / "fake_worker.py").read_text().replace("@MODE@", mode)
+
+
+STARTS = {
+    "cannot be executed: no permission": (b"", 0o644, "cannot be executed: Permission denied"),
+    "cannot be executed: no program": (b"\x7fELF but not really", 0o755, "cannot be executed: Exec format error"),
+    "ends without a word": (b"#!/bin/sh\nexit 5\n", 0o755, "exited with status 5 without a word"),
+    "ends by a signal": (b"#!/bin/sh\nkill -9 $$\n", 0o755, "killed by signal 9"),
+    "speaks another version": (fake("other version"), 0o755, "another version of the protocol"),
+}
+
+
+@pytest.mark.parametrize("what", STARTS)
+def test_worker_that_does_not_start_is_told_apart(what, with_worker):
+    text, mode, words = STARTS[what]
+    m = with_worker(text, mode)
+    wait_for(lambda: all(words in e.get("reason", "") for e in m.api("get_endpoints")), words)
+    assert len(m.endpoints("down")) == 3 or len(m.endpoints("probing")) > 0
+    escrow = m.open()
+    assert m.get(escrow)["phase"] == "NotStarted"
+    assert "3 endpoints" in m.get(escrow)["status"]
+
+
+def test_worker_that_never_says_hello_is_ended(with_worker):
+    m = with_worker(fake("silent"))
+    wait_for(lambda: "did not say hello" in m.endpoint("w1").get("reason", ""), "the reason")
+
+
+JOBS = {
+    "exits": "exited with status 7 without a word",
+    "kills itself": "killed by signal 11",
+    "noise": "a frame longer than 64 KiB",
+    "no JSON": "a frame that is no JSON object",
+    "unknown message": "a frame of no known type",
+    "false report": "a report that contradicts the journal",
+    "false publish": "a publish that lacks an address or a seed",
+}
+
+
+@pytest.mark.parametrize("mode", JOBS)
+def test_worker_that_breaks_off_fails_the_escrow_after_max_attempts(mode, with_worker):
+    m = with_worker(fake(mode), max_attempts=2)
+    escrow = m.open()
+    found = m.failed(escrow)
+    assert found["attempt"] == 2 and JOBS[mode] in found["reason"]
+    assert m.history(escrow)[-1]["cause"] == "worker_died"
+    m.wait_idle(3)
+
+
+def test_message_of_an_old_generation_is_dropped(with_worker):
+    m = with_worker(fake("old generation"))
+    assert m.failed(m.open())["reason"] == "it was its own"
+    assert len(m.logged("worker_old_generation")) == 1
+
+
+def test_worker_that_does_not_end_is_ended_after_setup_timeout(with_worker):
+    m = with_worker(fake("deaf"), setup_timeout="100ms", max_attempts=1)
+    found = m.failed(m.open())
+    assert "its time was over" in found["reason"]
+    m.wait_idle(3)
+
+
+def test_cancel_stops_the_worker(with_worker):
+    m = with_worker(fake("waits"))
+    escrow, waiting = m.open(), m.open()
+    wait_for(lambda: m.workers(f"setup {escrow}"), "its worker")
+    assert m.get(waiting)["phase"] == "NotStarted"
+    for one in (waiting, escrow):
+        answer = m.api("cancel_escrow", escrow_id=one)
+        assert (answer["phase"], answer["reason"]) == ("Failed", "cancelled")
+    m.wait_idle(3)
+
+
+def test_queue_is_served_first_come_first_served(with_worker):
+    m = with_worker(fake("exits"), max_attempts=1)
+    escrows = [m.open() for _ in range(20)]
+    for escrow in escrows:
+        m.failed(escrow)
+    events = m.events()
+    order = [events.wait(escrow_id=e, type="phase", phase="Preparing")["seq"] for e in escrows]
+    events.close()
+    assert order == sorted(order)
+
+
+def test_drain_lets_what_is_under_way_end_and_starts_no_more(with_worker):
+    m = with_worker(fake("waits"))
+    first, second = m.open(), m.open()
+    wait_for(lambda: m.workers(f"setup {first}"), "its worker")
+    assert m.ctl("stop", "--drain").returncode == 0
+    assert m.api("get_status")["stopping"] is True
+    assert m.ctl("open").returncode == 1
+    m.api("cancel_escrow", escrow_id=first)
+    m.ended()
+    m.start()
+    assert m.get(first)["reason"] == "cancelled" and m.get(second)["phase"] in ("NotStarted", "Preparing")
+
+
+def test_stop_ends_the_worker_and_keeps_the_escrow(with_worker):
+    m = with_worker(fake("waits"))
+    escrow = m.open()
+    wait_for(lambda: m.workers(f"setup {escrow}"), "its worker")
+    m.stop()
+    m.start()
+    assert m.get(escrow)["attempt"] == 2
+    assert m.get(escrow)["phase"] in ("NotStarted", "Preparing")

@@ -1,0 +1,410 @@
+/* The store on a real file: guards, turns, what is refused, what is validated. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <event2/event.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "supervisor/store.h"
+#include "supervisor/store_internal.h"
+
+static const char id[] = "123e4567-e89b-42d3-a456-426614174000";
+static const char other[] = "123e4567-e89b-42d3-a456-426614174001";
+static const char address[] = "9uM1DTsp4U22mh2Vgn7dF7hRu4up1qgSJAw8x512wHSUM8DPLdh6cQAAmT2gbCpnU2Df5HfjkMKAEhVps25gYSmf6zyX98j";
+
+static struct {
+	struct event_base *base;
+	struct store *store;
+	char path[64];
+	int durable, failed;
+} t;
+
+static void
+note(bool durable, void *arg)
+{
+	(void)arg;
+	if (durable)
+		t.durable++;
+	else
+		t.failed++;
+}
+
+static void
+turn(void)
+{
+	event_base_loop(t.base, EVLOOP_NONBLOCK);
+}
+
+static struct store *
+open_store(void)
+{
+	char *error = NULL;
+	struct store *store = store_open(t.base, t.path, &error);
+
+	if (store == NULL)
+		fprintf(stderr, "%s\n", error);
+	free(error);
+	return store;
+}
+
+static int
+set_up(void **state)
+{
+	int fd;
+
+	(void)state;
+	memset(&t, 0, sizeof t);
+	strcpy(t.path, "/tmp/msigd-unit-store.XXXXXX");
+	fd = mkstemp(t.path);
+	if (fd == -1)
+		return -1;
+	close(fd);
+	t.base = event_base_new();
+	t.store = open_store();
+	return t.store != NULL ? 0 : -1;
+}
+
+static int
+tear_down(void **state)
+{
+	char side[80];
+
+	(void)state;
+	store_close(t.store);
+	event_base_free(t.base);
+	unlink(t.path);
+	snprintf(side, sizeof side, "%s-wal", t.path);
+	unlink(side);
+	snprintf(side, sizeof side, "%s-shm", t.path);
+	unlink(side);
+	return 0;
+}
+
+static void
+add(const char *escrow_id)
+{
+	bool same;
+
+	assert_int_equal(store_add_escrow(t.store, &(struct store_new_escrow){.escrow_id = escrow_id, .label = "",
+	    .metadata = "{}", .network = NETWORK_TESTNET, .now = 1000}, &same), STORE_OK);
+}
+
+static struct store_guard
+guard_of(const char *escrow_id)
+{
+	struct store_escrow e;
+	struct store_guard guard = {escrow_id, 0, PHASE_COUNT, 0, 0};
+
+	assert_int_equal(store_get_escrow(t.store, escrow_id, &e), STORE_OK);
+	guard.attempt = e.attempt;
+	guard.phase = e.phase;
+	guard.round = e.round;
+	guard.revision = e.revision;
+	store_escrow_clear(&e);
+	return guard;
+}
+
+/* Brings an escrow to Exchanging, round 4. */
+static struct store_guard
+advance(const char *escrow_id)
+{
+	struct store_guard guard = guard_of(escrow_id);
+	const char *endpoints[ROLE_COUNT] = {"a", "b", "c"}, *wallets[ROLE_COUNT];
+	char names[ROLE_COUNT][64];
+
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		snprintf(names[r], sizeof names[r], "%s-%d-%d", escrow_id, guard.attempt, r);
+		wallets[r] = names[r];
+	}
+	assert_int_equal(store_start_attempt(t.store, &guard, endpoints, wallets, 2000), STORE_OK);
+	for (int round = 2; round <= 4; round++)
+		assert_int_equal(store_start_round(t.store, &guard, round), STORE_OK);
+	return guard;
+}
+
+static struct store_publication
+publication(const char *text)
+{
+	struct store_publication p = {.address = text, .now = 3000};
+
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		p.roles[r].seed = "sealed seed";
+		p.roles[r].seed_size = 11;
+	}
+	return p;
+}
+
+/* -------------------------------------------------------------------------- */
+
+static void
+the_same_options_are_the_same_escrow(void **state)
+{
+	struct store_new_escrow e = {.escrow_id = id, .label = "l", .metadata = "{\"a\":\"b\"}", .network = NETWORK_TESTNET};
+	bool same = false;
+
+	(void)state;
+	assert_int_equal(store_add_escrow(t.store, &e, &same), STORE_OK);
+	assert_int_equal(store_add_escrow(t.store, &e, &same), STORE_CONFLICT);
+	assert_true(same);
+	e.label = "other";
+	assert_int_equal(store_add_escrow(t.store, &e, &same), STORE_CONFLICT);
+	assert_false(same);
+}
+
+static void
+a_stale_guard_changes_nothing(void **state)
+{
+	struct store_guard guard, stale;
+
+	(void)state;
+	add(id);
+	guard = stale = advance(id);
+	stale.revision--;
+	assert_int_equal(store_start_round(t.store, &stale, 5), STORE_CONFLICT);
+	stale = guard, stale.attempt = 2;
+	assert_int_equal(store_start_round(t.store, &stale, 5), STORE_CONFLICT);
+	stale = guard, stale.round = 3;
+	assert_int_equal(store_start_round(t.store, &stale, 5), STORE_CONFLICT);
+	stale = guard;
+	assert_int_equal(store_start_round(t.store, &stale, 4), STORE_CONFLICT); /* never back */
+	assert_int_equal(guard_of(id).revision, guard.revision);
+	assert_int_equal(store_start_round(t.store, &guard, 5), STORE_OK);
+}
+
+static void
+nothing_leaves_ready(void **state)
+{
+	struct store_guard guard;
+	struct store_publication p = publication(address);
+	int attempt;
+
+	(void)state;
+	add(id);
+	guard = advance(id);
+	assert_int_equal(store_publish(t.store, &guard, &p), STORE_OK);
+	assert_int_equal(guard.phase, PHASE_READY);
+	assert_int_equal(store_publish(t.store, &guard, &p), STORE_CONFLICT);
+	assert_int_equal(store_fail_attempt(t.store, &guard, CAUSE_CANCELLED, "x", false, false, 1), STORE_CONFLICT);
+	assert_int_equal(store_retry(t.store, id, &attempt), STORE_CONFLICT);
+	assert_int_equal(guard_of(id).phase, PHASE_READY);
+}
+
+static void
+no_two_escrows_have_one_address(void **state)
+{
+	struct store_guard first, second;
+	struct store_publication p = publication(address);
+
+	(void)state;
+	add(id);
+	add(other);
+	first = advance(id);
+	second = advance(other);
+	assert_int_equal(store_publish(t.store, &first, &p), STORE_OK);
+	assert_int_equal(store_publish(t.store, &second, &p), STORE_CONFLICT);
+	/* nothing of it was kept, not even the seeds */
+	assert_int_equal(guard_of(other).phase, PHASE_EXCHANGING);
+	p.address = "another";
+	assert_int_equal(store_publish(t.store, &second, &p), STORE_OK);
+}
+
+static void
+a_failed_attempt_is_followed_by_the_next_in_one(void **state)
+{
+	struct store_guard guard;
+	struct store_escrow e;
+
+	(void)state;
+	add(id);
+	guard = advance(id);
+	assert_int_equal(store_fail_attempt(t.store, &guard, CAUSE_WALLET_ERROR, "why", true, true, 1), STORE_OK);
+	assert_int_equal(guard.attempt, 2);
+	assert_int_equal(store_get_escrow(t.store, id, &e), STORE_OK);
+	assert_int_equal(e.attempt, 2);
+	assert_int_equal(e.phase, PHASE_NOT_STARTED);
+	assert_int_equal(e.failures, 1);
+	store_escrow_clear(&e);
+}
+
+static void
+a_step_is_intended_once_and_answered_once(void **state)
+{
+	struct store_intent intent = {.escrow_id = id, .attempt = 1, .role = ROLE_BUYER, .round = 2, .call = "make_multisig"};
+	struct store_step_result result = {.escrow_id = id, .attempt = 1, .role = ROLE_BUYER, .round = 2,
+	    .call = "make_multisig", .message = "m", .message_size = 1, .message_length = 1};
+	char sha256[65];
+
+	(void)state;
+	memset(sha256, 'a', 64);
+	sha256[64] = '\0';
+	result.message_sha256 = sha256;
+	add(id);
+	advance(id);
+	assert_int_equal(store_add_result(t.store, &result), STORE_CONFLICT); /* no intent */
+	assert_int_equal(store_add_intent(t.store, &intent), STORE_OK);
+	assert_int_equal(store_add_intent(t.store, &intent), STORE_CONFLICT);
+	assert_int_equal(store_add_result(t.store, &result), STORE_OK);
+	assert_int_equal(store_add_result(t.store, &result), STORE_CONFLICT);
+	/* a message seen before is refused wherever it turns up (law 4) */
+	intent.role = result.role = ROLE_VENDOR;
+	assert_int_equal(store_add_intent(t.store, &intent), STORE_OK);
+	assert_int_equal(store_add_result(t.store, &result), STORE_CONFLICT);
+	sha256[0] = 'b';
+	assert_int_equal(store_add_result(t.store, &result), STORE_OK);
+}
+
+static void
+what_is_said_waits_for_the_disk(void **state)
+{
+	(void)state;
+	store_when_durable(t.store, note, NULL);
+	assert_int_equal(t.durable, 1); /* nothing was open */
+	add(id);
+	store_when_durable(t.store, note, NULL);
+	add(other);
+	store_when_durable(t.store, note, NULL);
+	assert_int_equal(t.durable, 1);
+	turn();
+	assert_int_equal(t.durable, 3);
+	assert_int_equal(store_commits(t.store), 1); /* one for both */
+}
+
+/* A write that fails takes the whole turn back, and the next turn is a new one. */
+static void
+a_broken_turn_is_rolled_back_whole(void **state)
+{
+	struct store_escrow e;
+	bool same;
+
+	(void)state;
+	add(id);
+	store_when_durable(t.store, note, NULL);
+	sqlite3_exec(t.store->db, "PRAGMA max_page_count = 1", NULL, NULL, NULL);
+	for (int i = 0; i < 2000 && !t.store->broken; i++) {
+		char label[200], name[UUID_TEXT];
+		memset(label, 'x', sizeof label - 1);
+		label[sizeof label - 1] = '\0';
+		snprintf(name, sizeof name, "123e4567-e89b-42d3-a456-4266%08d", i);
+		store_add_escrow(t.store, &(struct store_new_escrow){.escrow_id = name, .label = label, .metadata = "{}"}, &same);
+	}
+	assert_true(t.store->broken);
+	turn();
+	assert_int_equal(t.failed, 1);
+	assert_int_equal(t.durable, 0);
+	sqlite3_exec(t.store->db, "PRAGMA max_page_count = 1000000", NULL, NULL, NULL);
+	assert_int_equal(store_get_escrow(t.store, id, &e), STORE_NOT_FOUND);
+	add(id);
+	store_when_durable(t.store, note, NULL);
+	turn();
+	assert_int_equal(t.durable, 1);
+}
+
+static void
+an_impossible_row_is_not_believed(void **state)
+{
+	struct store_escrow e;
+
+	(void)state;
+	add(id);
+	turn();
+	sqlite3_exec(t.store->db, "DELETE FROM participant WHERE role = 'vendor'", NULL, NULL, NULL);
+	assert_int_equal(store_get_escrow(t.store, id, &e), STORE_FAILED);
+	assert_non_null(strstr(store_error(t.store), "three participants"));
+}
+
+static void
+events_resume_where_one_stopped(void **state);
+
+static int seen;
+
+static void
+count_event(int64_t seq, const char *line, void *arg)
+{
+	(void)seq;
+	(void)arg;
+	assert_non_null(strstr(line, "\"type\":\"x\""));
+	seen++;
+}
+
+static void
+events_resume_where_one_stopped(void **state)
+{
+	(void)state;
+	seen = 0;
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(store_add_event(t.store, i % 2 ? id : NULL, "x", json_object()), STORE_OK);
+	turn();
+	assert_int_equal(store_each_event(t.store, 3, NULL, 100, count_event, NULL), STORE_OK);
+	assert_int_equal(seen, 2);
+	assert_int_equal(store_each_event(t.store, 0, id, 100, count_event, NULL), STORE_OK);
+	assert_int_equal(seen, 4);
+	assert_int_equal(store_last_event(t.store), 5);
+}
+
+static void
+a_store_has_one_user(void **state)
+{
+	char *error = NULL;
+
+	(void)state;
+	assert_null(store_open(t.base, t.path, &error));
+	assert_non_null(strstr(error, "another process has it open"));
+	free(error);
+}
+
+static void
+a_newer_schema_is_refused(void **state)
+{
+	char *error = NULL;
+
+	(void)state;
+	sqlite3_exec(t.store->db, "PRAGMA user_version = 1000", NULL, NULL, NULL);
+	store_close(t.store);
+	t.store = store_open(t.base, t.path, &error);
+	assert_null(t.store);
+	assert_non_null(strstr(error, "schema 1000"));
+	free(error);
+}
+
+static void
+what_was_committed_is_there_after_opening_again(void **state)
+{
+	(void)state;
+	add(id);
+	advance(id);
+	store_close(t.store);
+	t.store = open_store();
+	assert_non_null(t.store);
+	assert_int_equal(guard_of(id).round, 4);
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(the_same_options_are_the_same_escrow),
+		TEST(a_stale_guard_changes_nothing),
+		TEST(nothing_leaves_ready),
+		TEST(no_two_escrows_have_one_address),
+		TEST(a_failed_attempt_is_followed_by_the_next_in_one),
+		TEST(a_step_is_intended_once_and_answered_once),
+		TEST(what_is_said_waits_for_the_disk),
+		TEST(a_broken_turn_is_rolled_back_whole),
+		TEST(an_impossible_row_is_not_believed),
+		TEST(events_resume_where_one_stopped),
+		TEST(a_store_has_one_user),
+		TEST(a_newer_schema_is_refused),
+		TEST(what_was_committed_is_there_after_opening_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
