@@ -17,7 +17,8 @@ LIBEXECDIR := $(PREFIX)/libexec/msigd
 
 V ?= 0
 Q := $(if $(filter 0,$(V)),@,)
-say = $(if $(filter 0,$(V)),@echo '  $(1)')
+# what is done, a line each; nothing with make -s
+say = $(if $(filter 0,$(V)),$(if $(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS)))),@:,@echo '  $(1)'),@:)
 
 flags = $(shell pkg-config --cflags $(1))
 libs = $(shell pkg-config --libs $(1))

@@ -27,12 +27,13 @@ struct log_field {
 #define F_STR(name, value) ((struct log_field){(name), (value), 0, true})
 #define F_INT(name, value) ((struct log_field){(name), 0, (int64_t)(value), false})
 
+/* The first field is one that is left out: so a line may have none. */
 #define log_event(level, event, ...) \
-	log_write((level), (event), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(,) {0, 0, 0, false}})
-#define log_error(event, ...) log_event(LOG_LEVEL_ERROR, event __VA_OPT__(,) __VA_ARGS__)
-#define log_warn(event, ...)  log_event(LOG_LEVEL_WARN, event __VA_OPT__(,) __VA_ARGS__)
-#define log_info(event, ...)  log_event(LOG_LEVEL_INFO, event __VA_OPT__(,) __VA_ARGS__)
-#define log_debug(event, ...) log_event(LOG_LEVEL_DEBUG, event __VA_OPT__(,) __VA_ARGS__)
+	log_write((level), (event), (const struct log_field[]){F_STR("", 0), ##__VA_ARGS__, {0, 0, 0, false}})
+#define log_error(event, ...) log_event(LOG_LEVEL_ERROR, event, ##__VA_ARGS__)
+#define log_warn(event, ...)  log_event(LOG_LEVEL_WARN, event, ##__VA_ARGS__)
+#define log_info(event, ...)  log_event(LOG_LEVEL_INFO, event, ##__VA_ARGS__)
+#define log_debug(event, ...) log_event(LOG_LEVEL_DEBUG, event, ##__VA_ARGS__)
 
 /* Where lines go for LOG_TARGET_FUNCTION (a worker sends them to its supervisor). */
 typedef void (*log_sink)(enum log_level level, const char *event, const struct log_field *fields);

@@ -229,9 +229,10 @@ takes_param(const struct api_method *method, const char *name)
 {
 	size_t length = strlen(name);
 
-	for (const char *p = method->params; (p = strstr(p, name)) != NULL; p += length) {
+	/* an empty name is found everywhere, without end */
+	for (const char *p = method->params; length > 0 && (p = strstr(p, name)) != NULL; p += length) {
 		bool begins = p == method->params || p[-1] == ' ';
-		if (begins && (p[length] == ' ' || p[length] == '\0') && length > 0)
+		if (begins && (p[length] == ' ' || p[length] == '\0'))
 			return true;
 	}
 	return false;

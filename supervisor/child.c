@@ -66,6 +66,7 @@ run_child(const struct child_spec *spec, pid_t parent, int pipe_fd)
 	int error;
 
 	reset_signals();
+	setsid(); /* a Ctrl-C at msigd's terminal is msigd's to deal with */
 	umask(077);
 	setrlimit(RLIMIT_CORE, &no_core);
 	if (spec->dies_with_us) {

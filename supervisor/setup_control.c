@@ -303,8 +303,8 @@ end_without_word(struct escrow *e, const struct worker_end *end)
 	escrow_describe_open(e, open, sizeof open);
 	snprintf(reason, sizeof reason, "worker: %s%s%s", end->why, open[0] != '\0' ? "; under way: " : "", open);
 	release_endpoints(e, ENDPOINT_EV_ABANDONED, NULL);
-	if (end->never_ran)
-		last = true; /* the installation is broken: another try would be no better */
+	if (end->not_executable)
+		last = true; /* another try would be no better */
 	end_attempt(e, CAUSE_WORKER_DIED, reason, !last, counts);
 }
 

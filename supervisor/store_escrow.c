@@ -390,7 +390,7 @@ add_next_attempt(struct store *store, const char *escrow_id, int attempt, int fa
 {
 	struct store_escrow e;
 	enum store_result result = store_get_escrow(store, escrow_id, &e);
-	int changed;
+	int changed = 0;
 
 	if (result != STORE_OK)
 		return result;

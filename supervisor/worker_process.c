@@ -33,6 +33,7 @@ struct worker {
 	char escrow_id[37];             /* or "" */
 	int64_t limit_ms;
 	int64_t spawned_ms;             /* monotonic */
+	bool forked;
 	struct child *child;
 	struct channel *channel;
 	struct event *deadline;
@@ -226,7 +227,8 @@ do_fork(struct worker *w)
 		return;
 	}
 	w->child = spawn(w, fds[1]);
-	if (w->child == NULL)
+	w->forked = w->child != NULL;
+	if (!w->forked)
 		snprintf(w->why, sizeof w->why, "no process: %s", strerror(errno));
 	close(fds[1]);
 	w->channel = w->child != NULL ? channel_new(w->sv->base, fds[0], on_frame, on_channel_end, w) : NULL;
@@ -288,15 +290,16 @@ describe_end(const struct worker *w, struct worker_end *end)
 	char how[96] = "";
 
 	end->finished = w->finished;
-	end->never_ran = w->exec_errno != 0 || (w->why[0] == '\0' && w->spawned_ms == 0);
+	end->not_executable = w->exec_errno != 0;
+	end->never_ran = end->not_executable || !w->forked;
 	if (w->finished != NULL)
 		return;
 	if (w->exec_errno != 0) {
 		snprintf(end->why, sizeof end->why, "%s cannot be executed: %s", worker_program, strerror(w->exec_errno));
 		return;
 	}
-	if (w->spawned_ms == 0) {
-		snprintf(end->why, sizeof end->why, "it was stopped before it began");
+	if (!w->forked) {
+		snprintf(end->why, sizeof end->why, "%s", w->why[0] != '\0' ? w->why : "it was stopped before it began");
 		return;
 	}
 	child_describe_end(w->status, how, sizeof how);
@@ -328,7 +331,7 @@ do_bury(struct worker *w)
 	if (w->spawned_ms == 0)
 		TAILQ_REMOVE(&sv->workers->queue, w, queue);
 	describe_end(w, &end);
-	if (end.finished == NULL && !(end.never_ran && w->exec_errno == 0)) {
+	if (end.finished == NULL && (w->forked || w->why[0] != '\0')) {
 		sv->metrics.worker_deaths++;
 		log_warn("worker_died", F_STR("job", w->job->name), F_INT("worker", w->generation),
 		    F_STR("escrow", w->escrow_id[0] != '\0' ? w->escrow_id : NULL), F_STR("why", end.why));

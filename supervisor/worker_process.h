@@ -27,7 +27,8 @@ struct worker_pool;
 /* How a worker ended. */
 struct worker_end {
 	json_t *finished;     /* its last frame, borrowed, or NULL: it ended without a word */
-	bool never_ran;       /* it could not be executed, or was stopped before it was forked */
+	bool never_ran;       /* it did nothing: not forked, or not executed */
+	bool not_executable;  /* and could not be: the installation is broken */
 	char why[256];        /* for people; "" with finished */
 };
 

@@ -16,6 +16,7 @@ static const struct op prove_script[] = {
 	{.method = "get_address", .params = params_account, .take = take_address},
 	{.method = "validate_address", .params = params_address, .take = take_validity},
 	{.method = "query_key", .params = params_mnemonic, .take = take_seed},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
 	{.method = "store"},
 	{.method = NULL},
 };

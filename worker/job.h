@@ -14,6 +14,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/lock.h"
 #include "common/role.h"
@@ -39,6 +40,8 @@ struct op {
 	json_t *(*params)(struct party *party);               /* NULL: none */
 	/* Looks at the answer; false: it has ended the job. NULL: nothing to look at. */
 	bool (*take)(struct party *party, json_t *result);
+	/* Whether this party needs the call at all. NULL: always. */
+	bool (*wanted)(struct party *party);
 	/* An error with this code is as good as an answer (take is not called). 0: none. */
 	int accepted_error;
 	/* The call the step is about: its time is the step's. */
@@ -54,6 +57,7 @@ struct party {
 	char *wallet_dir;         /* "" when the files cannot be read */
 	bool wallet_dir_sure;
 	bool files_missed;        /* said already that they are not there */
+	ino_t cache_file;         /* inode of the wallet's cache file before it was stamped; 0: not seen */
 	struct rpc_endpoint *rpc;
 	char wallet[128];
 	char stamp[STAMP_MAX];
@@ -62,6 +66,7 @@ struct party {
 	char *message;            /* its message of the round, secret, or NULL */
 	char *previous;           /* of the round before, likewise: what it said and the others process now */
 	char *seed;               /* secret, or NULL */
+	json_t *is_multisig;      /* an answer not looked at yet, or NULL */
 	bool ready;               /* is_multisig said so last */
 	int round;                /* kex round of the step under way or done last */
 	int64_t main_ms;          /* what the step's main call took */
@@ -95,6 +100,7 @@ struct job {
 	json_int_t serial;        /* of the last report */
 	int unacked;
 	bool stopping;            /* no new step */
+	bool published;           /* the address is committed: nothing can fail any more */
 	bool ended;               /* finished was sent: nothing happens any more */
 	int exit_status;
 	void (*begin)(struct job *job);   /* the locks are held */
@@ -120,7 +126,8 @@ json_int_t job_report(struct job *job, enum message_type type, json_t *frame);
 void job_finish(struct job *job, const char *outcome, json_t *fields);
 
 /* Ends it as failed. party or call may be NULL. The reason becomes
- * "buyer: make_multisig on http://…: TEXT". */
+ * "buyer: make_multisig on http://…: TEXT". Once the address is published this
+ * is a warning in the log, and the job goes on. */
 void job_fail(struct job *job, struct party *party, const char *call, enum failure_cause cause, bool fatal,
     const char *format, ...) __attribute__((format(printf, 6, 7)));
 
@@ -141,6 +148,13 @@ char *wallet_sealed_keys(struct party *party, int round, bool *ok);
 /* Pieces of scripts. */
 json_t *params_stamp_key(struct party *party);     /* get_attribute */
 bool take_stamp(struct party *party, json_t *result);
+/* Before a call that changes the wallet: is_multisig with the first, then
+ * get_attribute with one of the others, so that the stamp is proven last and
+ * another wallet is reported as what it is. */
+bool take_multisig_later(struct party *party, json_t *result);
+bool take_stamp_not_multisig(struct party *party, json_t *result);
+bool take_stamp_multisig(struct party *party, json_t *result);
+
 bool take_not_multisig(struct party *party, json_t *result);
 bool take_multisig(struct party *party, json_t *result);  /* 2 of 3; sets ready */
 bool take_ready(struct party *party, json_t *result);     /* 2 of 3 and ready */

@@ -14,132 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/job.h"
-
-/* --- the steps as scripts ------------------------------------------------- */
-
-static json_t *
-params_create(struct party *p)
-{
-	return json_pack("{s:s, s:s, s:s}", "filename", p->wallet, "password", p->password, "language", "English");
-}
-
-static json_t *
-params_stamp(struct party *p)
-{
-	return json_pack("{s:s, s:s}", "key", "msigd", "value", p->stamp);
-}
-
-static json_t *
-params_prepare(struct party *p)
-{
-	(void)p;
-	return json_pack("{s:b}", "enable_multisig_experimental", 1);
-}
-
-static int
-compare_texts(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* All three messages of the round before, sorted: every version of the wallet
- * takes one's own among them, and one version requires it. */
-static json_t *
-infos(struct job *job)
-{
-	const char *texts[ROLE_COUNT];
-	json_t *list = json_array();
-
-	for (int i = 0; i < job->party_count; i++)
-		texts[i] = job->parties[i].previous;
-	qsort(texts, (size_t)job->party_count, sizeof *texts, compare_texts);
-	for (int i = 0; i < job->party_count; i++)
-		json_array_append_new(list, json_string(texts[i]));
-	return list;
-}
-
-static json_t *
-params_make(struct party *p)
-{
-	return json_pack("{s:o, s:i, s:s}", "multisig_info", infos(p->job), "threshold", MULTISIG_THRESHOLD,
-	    "password", p->password);
-}
-
-static json_t *
-params_exchange(struct party *p)
-{
-	return json_pack("{s:o, s:s}", "multisig_info", infos(p->job), "password", p->password);
-}
-
-/* The last exchange of some versions has nothing more to say. */
-static bool
-take_message(struct party *p, json_t *result)
-{
-	const char *message = json_string_value(json_object_get(result, "multisig_info"));
-
-	if (message == NULL || (p->round < 3 && *message == '\0')) {
-		job_fail(p->job, p, p->op->method, CAUSE_WALLET_ERROR, false, "the wallet gives no message");
-		return false;
-	}
-	if (*message != '\0')
-		p->message = strdup(message);
-	return true;
-}
-
-static const struct op create_script[] = {
-	{.method = "create_wallet", .params = params_create, .main = true},
-	{.method = "is_multisig", .take = take_not_multisig},
-	{.method = "get_address", .params = params_account, .take = take_address},
-	{.method = "validate_address", .params = params_address, .take = take_validity},
-	{.method = "set_attribute", .params = params_stamp},
-	{.method = "store"},
-	{.method = NULL},
-};
-
-static const struct op prepare_script[] = {
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
-	{.method = "is_multisig", .take = take_not_multisig},
-	{.method = "prepare_multisig", .params = params_prepare, .take = take_message, .main = true},
-	{.method = "store"},
-	{.method = NULL},
-};
-
-static const struct op make_script[] = {
-	{.method = "is_multisig", .take = take_not_multisig},
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
-	{.method = "make_multisig", .params = params_make, .take = take_message, .main = true},
-	{.method = "is_multisig", .take = take_multisig},
-	{.method = "store"},
-	{.method = NULL},
-};
-
-static const struct op exchange_script[] = {
-	{.method = "is_multisig", .take = take_multisig},
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
-	{.method = "exchange_multisig_keys", .params = params_exchange, .take = take_message, .main = true},
-	{.method = "is_multisig", .take = take_multisig},
-	{.method = "store"},
-	{.method = NULL},
-};
-
-enum { ROUND_CREATE, ROUND_PREPARE, ROUND_MAKE, ROUND_EXCHANGE /* and every one after it */ };
-
-static const struct {
-	const char *call;
-	const struct op *script;
-} steps[] = {
-	[ROUND_CREATE] = {"create_wallet", create_script},
-	[ROUND_PREPARE] = {"prepare_multisig", prepare_script},
-	[ROUND_MAKE] = {"make_multisig", make_script},
-	[ROUND_EXCHANGE] = {"exchange_multisig_keys", exchange_script},
-};
-
-static int
-step_of(int round)
-{
-	return round < ROUND_EXCHANGE ? round : ROUND_EXCHANGE;
-}
+#include "worker/steps.h"
 
 /* --- intents and results -------------------------------------------------- */
 
@@ -175,7 +50,7 @@ create_intent(struct party *p, json_t *intent)
 static json_t *
 intent_json(struct party *p, int round)
 {
-	json_t *intent = json_pack("{s:s, s:s, s:i}", "role", role_name(p->role), "call", steps[step_of(round)].call,
+	json_t *intent = json_pack("{s:s, s:s, s:i}", "role", role_name(p->role), "call", step_call(round),
 	    "round", round);
 
 	return round == ROUND_CREATE ? create_intent(p, intent) : intent;
@@ -208,7 +83,7 @@ result_json(struct party *p)
 
 	if (!ok)
 		return NULL;
-	result = json_pack("{s:s, s:s, s:i, s:I, s:s*}", "role", role_name(p->role), "call", steps[step_of(p->round)].call,
+	result = json_pack("{s:s, s:s, s:i, s:I, s:s*}", "role", role_name(p->role), "call", step_call(p->round),
 	    "round", p->round, "duration_ms", (json_int_t)p->main_ms, "keys", keys);
 	free(keys);
 	if (p->message != NULL)
@@ -251,7 +126,7 @@ everyone(const struct job *job)
 static void
 run_step(struct party *p)
 {
-	job_run_script(p, steps[step_of(p->round)].script, on_step_done);
+	job_run_script(p, step_script(p->round), on_step_done);
 }
 
 static void
@@ -311,7 +186,7 @@ agree_on_ready(struct job *job, bool *ready)
 	}
 	for (int i = 0; i < job->party_count && !*ready; i++) {
 		if (p[i].message == NULL) {
-			job_fail(job, &p[i], steps[step_of(p[i].round)].call, CAUSE_WALLET_ERROR, false,
+			job_fail(job, &p[i], step_call(p[i].round), CAUSE_WALLET_ERROR, false,
 			    "the wallet has no message more and is not ready");
 			return false;
 		}

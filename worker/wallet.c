@@ -14,11 +14,31 @@
 #include "common/log.h"
 #include "worker/job.h"
 
-enum { ALREADY_MULTISIG = -28 };
+/* wallet-rpc's errors that mean something of their own (wallet_rpc_server_error_codes.h) */
+enum { NO_WALLET_OPEN = -13, ALREADY_MULTISIG = -28, NO_ATTRIBUTE = -45 };
 
 /* --- running a script ----------------------------------------------------- */
 
 static void run_op(struct party *p);
+
+/* What it means that a wallet-rpc says no. */
+static void
+fail_error(struct party *p, const struct rpc_result *r)
+{
+	const char *call = p->op->method;
+
+	if (r->code == NO_WALLET_OPEN)
+		job_fail(p->job, p, call, CAUSE_STAMP_MISMATCH, false, "%s: %s is not open there any more; was the wallet-rpc "
+		    "restarted, or does another program use it?", r->why, p->wallet);
+	else if (r->code == NO_ATTRIBUTE && strcmp(call, "get_attribute") == 0)
+		job_fail(p->job, p, call, CAUSE_STAMP_MISMATCH, false, "%s: the wallet that is open there bears no stamp, so it "
+		    "is not %s; does another program use this endpoint?", r->why, p->wallet);
+	else if (strcmp(call, "open_wallet") == 0)
+		job_fail(p->job, p, call, CAUSE_WALLET_FILES, false, "wallet %s: %s", p->wallet, r->why);
+	else
+		job_fail(p->job, p, call, r->code == ALREADY_MULTISIG && p->round <= 2 ? CAUSE_POLLUTED : CAUSE_WALLET_ERROR,
+		    false, "%s", r->why);
+}
 
 static void
 fail_call(struct party *p, const struct rpc_result *r)
@@ -29,8 +49,8 @@ fail_call(struct party *p, const struct rpc_result *r)
 	case RPC_ANSWERED:
 		break;
 	case RPC_ERROR:
-		cause = r->code == ALREADY_MULTISIG && p->round <= 2 ? CAUSE_POLLUTED : CAUSE_WALLET_ERROR;
-		break;
+		fail_error(p, r);
+		return;
 	case RPC_DOWN:
 		cause = CAUSE_ENDPOINT_DOWN;
 		break;
@@ -55,30 +75,39 @@ on_answer(const struct rpc_result *r, void *arg)
 		return;
 	if (op->main)
 		p->main_ms = r->duration_ms;
-	if (r->outcome != RPC_ANSWERED && !accepted) {
+	if (r->outcome != RPC_ANSWERED && !accepted)
 		fail_call(p, r);
-		return;
+	if (accepted || (r->outcome == RPC_ANSWERED && (op->take == NULL || op->take(p, r->result)))) {
+		p->op++;
+		run_op(p);
+	} else if (!p->job->ended) {
+		/* after publication a failure ends the script, not the job */
+		p->op = NULL;
+		p->done(p);
 	}
-	if (!accepted && op->take != NULL && !op->take(p, r->result))
-		return;
-	p->op++;
-	run_op(p);
 }
 
 static void
 run_op(struct party *p)
 {
 	int64_t left = p->job->deadline_ms - clock_monotonic_ms();
+	json_t *params = NULL;
 
 	if (p->job->ended)
 		return;
+	while (p->op->method != NULL && p->op->wanted != NULL && !p->op->wanted(p))
+		p->op++;
 	if (p->op->method == NULL) {
 		p->op = NULL;
 		p->done(p);
 		return;
 	}
+	if (p->op->params != NULL && (params = p->op->params(p)) == NULL) {
+		job_fail(p->job, p, p->op->method, CAUSE_INTERNAL, false, "out of memory");
+		return;
+	}
 	/* the job's deadline, which can name the call, comes first */
-	if (!rpc_call(p->rpc, p->op->method, p->op->params != NULL ? p->op->params(p) : NULL, left + 1000, on_answer, p))
+	if (!rpc_call(p->rpc, p->op->method, params, left + 1000, on_answer, p))
 		job_fail(p->job, p, p->op->method, CAUSE_INTERNAL, false, "out of memory");
 }
 
@@ -114,6 +143,27 @@ take_stamp(struct party *p, json_t *result)
 }
 
 /* --- is_multisig ---------------------------------------------------------- */
+
+/* Only remembered: whose wallet it is about is proven by the stamp that comes next. */
+bool
+take_multisig_later(struct party *p, json_t *result)
+{
+	json_decref(p->is_multisig);
+	p->is_multisig = json_incref(result);
+	return true;
+}
+
+bool
+take_stamp_not_multisig(struct party *p, json_t *result)
+{
+	return take_stamp(p, result) && take_not_multisig(p, p->is_multisig);
+}
+
+bool
+take_stamp_multisig(struct party *p, json_t *result)
+{
+	return take_stamp(p, result) && take_multisig(p, p->is_multisig);
+}
 
 bool
 take_not_multisig(struct party *p, json_t *result)

@@ -11,7 +11,11 @@
 #include "common/clock.h"
 
 enum {
+	HTTP_OK = 200,
+	HTTP_UNAUTHORIZED = 401,
 	CONNECT_TIMEOUT_MS = 10000,
+	REFUSALS_MAX = 2,       /* a login refused more often with a body is not accepted later */
+	ANSWER_FIRST = 4096,    /* most answers are shorter */
 	SECRET_RUN = 40         /* so many letters and digits in a row are no word */
 };
 
@@ -27,9 +31,10 @@ struct exchange {
 	char *body;
 	size_t size, offset;
 	bool body_out;          /* some of it was handed to libcurl to send */
-	int status;             /* of the last status line seen */
+	int status;             /* of the last status line seen since a byte of the body went out; 0: none */
+	int refusals;           /* how often a login was refused with a body */
 	char *answer;
-	size_t answer_size;
+	size_t answer_size, answer_room;
 	bool too_long;
 	char id[24];
 	int64_t began_ms;
@@ -73,6 +78,14 @@ rpc_clean_text(const char *text, char *out, size_t size)
 
 /* --- what libcurl asks while a call is under way -------------------------- */
 
+/* Nothing of the body is on its way, or all that was has been refused for its
+ * login, and so was not carried out. */
+static bool
+nothing_can_happen(const struct exchange *x)
+{
+	return !x->body_out || x->status == HTTP_UNAUTHORIZED;
+}
+
 static size_t
 on_send(char *to, size_t size, size_t count, void *arg)
 {
@@ -83,18 +96,22 @@ on_send(char *to, size_t size, size_t count, void *arg)
 		n = x->size - x->offset;
 	memcpy(to, x->body + x->offset, n);
 	x->offset += n;
-	x->body_out = x->body_out || n > 0;
+	if (n > 0) {
+		x->body_out = true;
+		x->status = 0; /* a 401 from before says nothing about this body */
+	}
 	return n;
 }
 
-/* The body may go out again only when the server has refused the first one for
- * its login: then it was not carried out. */
+/* The body may go out again only when nothing can come of the first one. */
 static int
 on_rewind(void *arg, curl_off_t offset, int origin)
 {
 	struct exchange *x = ((struct rpc_endpoint *)arg)->exchange;
 
-	if (origin != SEEK_SET || offset != 0 || (x->body_out && x->status != 401))
+	if (origin != SEEK_SET || offset != 0 || !nothing_can_happen(x))
+		return CURL_SEEKFUNC_FAIL;
+	if (x->body_out && ++x->refusals > REFUSALS_MAX)
 		return CURL_SEEKFUNC_FAIL;
 	x->offset = 0;
 	x->body_out = false;
@@ -108,7 +125,7 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	struct exchange *x = ((struct rpc_endpoint *)arg)->exchange;
 
 	(void)purpose;
-	if (x == NULL || (x->body_out && x->status != 401))
+	if (x == NULL || !nothing_can_happen(x))
 		return CURL_SOCKET_BAD;
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
@@ -128,22 +145,40 @@ on_header(char *line, size_t size, size_t count, void *arg)
 	return n;
 }
 
+/* Not by realloc, which leaves copies behind: an answer may be a seed. */
+static bool
+make_room(struct exchange *x, size_t needed)
+{
+	size_t room = x->answer_room > 0 ? x->answer_room : ANSWER_FIRST;
+	char *bigger;
+
+	if (needed <= x->answer_room)
+		return true;
+	while (room < needed)
+		room *= 2;
+	bigger = malloc(room);
+	if (bigger == NULL)
+		return false;
+	if (x->answer != NULL) {
+		memcpy(bigger, x->answer, x->answer_size);
+		explicit_bzero(x->answer, x->answer_room);
+		free(x->answer);
+	}
+	x->answer = bigger;
+	x->answer_room = room;
+	return true;
+}
+
 static size_t
 on_receive(char *data, size_t size, size_t count, void *arg)
 {
 	struct exchange *x = ((struct rpc_endpoint *)arg)->exchange;
 	size_t n = size * count;
-	char *bigger;
 
-	if (x->answer_size + n > RPC_ANSWER_MAX) {
-		x->too_long = true;
+	x->too_long = x->answer_size + n > RPC_ANSWER_MAX;
+	if (x->too_long || !make_room(x, x->answer_size + n))
 		return 0;
-	}
-	bigger = realloc(x->answer, x->answer_size + n + 1);
-	if (bigger == NULL)
-		return 0;
-	memcpy(bigger + x->answer_size, data, n);
-	x->answer = bigger;
+	memcpy(x->answer + x->answer_size, data, n);
 	x->answer_size += n;
 	return n;
 }
@@ -156,7 +191,7 @@ exchange_free(struct exchange *x)
 	explicit_bzero(x->body, x->size);
 	free(x->body);
 	if (x->answer != NULL)
-		explicit_bzero(x->answer, x->answer_size);
+		explicit_bzero(x->answer, x->answer_room);
 	free(x->answer);
 	free(x);
 }
@@ -171,6 +206,20 @@ give_reason(struct rpc_result *r, enum rpc_outcome outcome, const char *format, 
 	return outcome;
 }
 
+/* Only a refusal by the server itself says that nothing was done. */
+static enum rpc_outcome
+judge_status(struct exchange *x, struct rpc_result *r)
+{
+	char status[16];
+
+	snprintf(status, sizeof status, "%d", x->status);
+	if (x->status == HTTP_UNAUTHORIZED)
+		return give_reason(r, RPC_REFUSED, "the login was refused (HTTP %s): look at login-file", status);
+	if (x->status >= 300 && x->status < 500)
+		return give_reason(r, RPC_REFUSED, "HTTP %s: is this a monero-wallet-rpc?", status);
+	return give_reason(r, RPC_UNKNOWN, "HTTP %s; its outcome is unknown", status);
+}
+
 /* No answer, or not a whole one. */
 static enum rpc_outcome
 judge_failure(struct rpc_endpoint *ep, struct exchange *x, CURLcode code, struct rpc_result *r)
@@ -178,12 +227,18 @@ judge_failure(struct rpc_endpoint *ep, struct exchange *x, CURLcode code, struct
 	const char *detail = ep->error[0] != '\0' ? ep->error : curl_easy_strerror(code);
 
 	if (x->too_long)
-		return give_reason(r, RPC_UNKNOWN, "the answer is longer than 1 MiB%s; the call's outcome is unknown", "");
+		return give_reason(r, RPC_UNKNOWN, "the answer is longer than 1 MiB%s; its outcome is unknown", "");
+	if (x->body_out && x->status == HTTP_UNAUTHORIZED)
+		return judge_status(x, r);
 	if (x->body_out && code == CURLE_OPERATION_TIMEDOUT)
-		return give_reason(r, RPC_UNKNOWN, "no answer in time (%s); the call's outcome is unknown", detail);
+		return give_reason(r, RPC_UNKNOWN, "no answer in time%s; its outcome is unknown", "");
+	/* what libcurl could not do was to connect again: on_open_socket() forbade it */
+	if (x->body_out && code == CURLE_COULDNT_CONNECT)
+		return give_reason(r, RPC_UNKNOWN, "the connection was lost after the request went out%s; "
+		    "its outcome is unknown", "");
 	if (x->body_out)
 		return give_reason(r, RPC_UNKNOWN, "the connection was lost after the request went out (%s); "
-		    "the call's outcome is unknown", detail);
+		    "its outcome is unknown", detail);
 	switch (code) {
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CONNECT_ERROR:
@@ -195,19 +250,6 @@ judge_failure(struct rpc_endpoint *ep, struct exchange *x, CURLcode code, struct
 	default:
 		return give_reason(r, RPC_DOWN, "%s", detail);
 	}
-}
-
-static enum rpc_outcome
-judge_status(struct exchange *x, struct rpc_result *r)
-{
-	char status[16];
-
-	snprintf(status, sizeof status, "%d", x->status);
-	if (x->status == 401)
-		return give_reason(r, RPC_REFUSED, "the login was refused (HTTP %s): look at login-file", status);
-	if (x->status >= 500)
-		return give_reason(r, RPC_UNKNOWN, "HTTP %s; the call's outcome is unknown", status);
-	return give_reason(r, RPC_REFUSED, "HTTP %s: is this a monero-wallet-rpc?", status);
 }
 
 static enum rpc_outcome
@@ -228,18 +270,21 @@ judge_answer(struct exchange *x, struct rpc_result *r, json_t **document)
 {
 	const char *id;
 	json_t *error;
+	bool mine;
 
 	*document = NULL;
-	if (x->status != 200)
+	if (x->status != HTTP_OK)
 		return judge_status(x, r);
 	*document = x->answer_size > 0 ? json_loadb(x->answer, x->answer_size, 0, NULL) : NULL;
 	id = json_string_value(json_object_get(*document, "id"));
+	mine = id != NULL && strcmp(id, x->id) == 0;
 	error = json_object_get(*document, "error");
 	r->result = json_object_get(*document, "result");
 	if (*document == NULL || (r->result == NULL && error == NULL))
-		return give_reason(r, RPC_UNKNOWN, "the answer is cut off or no JSON-RPC%s; the call's outcome is unknown", "");
-	if (error == NULL && (id == NULL || strcmp(id, x->id) != 0))
-		return give_reason(r, RPC_UNKNOWN, "the answer belongs to another call%s; the call's outcome is unknown", "");
+		return give_reason(r, RPC_UNKNOWN, "the answer is cut off or no JSON-RPC%s; its outcome is unknown", "");
+	/* an error may come without an id: then it is about the request as a whole */
+	if (!mine && (error == NULL || id != NULL))
+		return give_reason(r, RPC_UNKNOWN, "the answer belongs to another call%s; its outcome is unknown", "");
 	return error != NULL ? judge_error(error, r) : RPC_ANSWERED;
 }
 
@@ -460,6 +505,12 @@ rpc_endpoint_free(struct rpc_endpoint *ep)
 	curl_easy_cleanup(ep->easy);
 	curl_slist_free_all(ep->headers);
 	free(ep);
+}
+
+bool
+rpc_was_sent(const struct rpc_endpoint *ep)
+{
+	return ep->exchange != NULL && !nothing_can_happen(ep->exchange);
 }
 
 bool

@@ -51,6 +51,9 @@ void rpc_endpoint_free(struct rpc_endpoint *endpoint);
 bool rpc_call(struct rpc_endpoint *endpoint, const char *method, json_t *params, int64_t timeout_ms,
     rpc_fn fn, void *arg);
 
+/* Whether a call is under way that may have been carried out. */
+bool rpc_was_sent(const struct rpc_endpoint *endpoint);
+
 /* Copies text that came from a wallet-rpc for people to read: control
  * characters go, and so does every long run of letters and digits, which might
  * be a message, key or seed. */

@@ -1,0 +1,153 @@
+"""msigctl: exit statuses, one JSON document with -j, progress only on a terminal."""
+import json
+import os
+import re
+import select
+import subprocess
+
+import pexpect
+import pytest
+
+from harness import LIMIT, STAGE, together, wait_for
+
+SOME_ID = "123e4567-e89b-42d3-a456-426614174000"
+DONE, REFUSED, USAGE, NO_DAEMON, TIMED_OUT = range(5)
+
+
+@pytest.fixture
+def m(msigd, dead):
+    return msigd([dead])
+
+
+def one_document(said):
+    """Standard output is exactly one JSON document."""
+    document, end = json.JSONDecoder().raw_decode(said.stdout)
+    assert said.stdout[end:].strip() == ""
+    return document
+
+
+def test_commands_that_work_are_done(m, folder):
+    escrow = one_document(m.ctl("-j", "open", "--id", SOME_ID, "--label", "l", "--meta", "a=b=c"))
+    assert escrow["escrow_id"] == SOME_ID and escrow["metadata"] == {"a": "b=c"}
+    for command in (["status"], ["status", SOME_ID], ["list"], ["list", "--phase", "NotStarted", "--limit", "1"], ["endpoints"],
+                    ["endpoint", "dead", "out"], ["endpoint", "dead", "in"], ["metrics"], ["info"], ["check"], ["reload"],
+                    ["backup", folder / "copy"], ["cancel", SOME_ID], ["retry", SOME_ID]):
+        said = m.ctl("-j", *command)
+        assert (said.returncode, said.stderr) == (DONE, ""), (command, said)
+        assert isinstance(one_document(said), (dict, list)), command
+        (folder / "copy").unlink(missing_ok=True)
+        if command[0] not in ("cancel", "retry"):
+            plain = m.ctl(*command)
+            assert plain.returncode == DONE and plain.stdout and "\033" not in plain.stdout, command
+            (folder / "copy").unlink(missing_ok=True)
+    assert one_document(m.ctl("-j", "status", SOME_ID))["attempt"] == 2
+    assert m.ctl("-q", "list").stdout.split() == [SOME_ID]
+
+
+def test_refused_is_status_1_and_says_why(m):
+    for command, word in ((["status", SOME_ID], SOME_ID), (["retry", SOME_ID], SOME_ID), (["cancel", SOME_ID], SOME_ID),
+                          (["list", "--after", SOME_ID], SOME_ID), (["endpoint", "w9", "in"], "w9"), (["sessions"], "not there yet"),
+                          (["calibrate"], "not there yet"), (["trace", SOME_ID], "not there yet"), (["open", "--external", "buyer"], "external")):
+        said = m.ctl(*command)
+        assert said.returncode == REFUSED and word in said.stderr and said.stdout == "", (command, said)
+    m.ctl("open", "--id", SOME_ID)
+    assert m.ctl("open", "--id", SOME_ID).returncode == DONE
+    assert SOME_ID in m.ctl("open", "--id", SOME_ID, "--label", "other").stderr
+    assert m.ctl("open", "--id", SOME_ID, "--label", "other").returncode == REFUSED
+
+
+def test_wrong_usage_is_status_2(m):
+    for command in ([], ["opne"], ["open", "--idd"], ["open", "--id", "5"], ["open", "surplus"], ["open", "--meta", "x"],
+                    ["open", "--external", "seller"], ["open", "--wait", "--timeout", "soon"], ["status", "x"], ["retry"],
+                    ["list", "--phase", "Done"], ["list", "--limit", "0"], ["endpoint", "dead", "up"], ["watch", "--since", "x"], ["backup"]):
+        said = m.ctl(*command)
+        assert said.returncode == USAGE and said.stderr and said.stdout == "", (command, said)
+    assert "did you mean open" in m.ctl("opne").stderr
+    assert m.api("list_escrows")["escrows"] == []
+
+
+def test_no_daemon_is_status_3(folder, m):
+    m.stop()
+    for command in (["open"], ["status"], ["watch"], ["backup", folder / "x"], ["-j", "list"], ["stop"]):
+        said = m.ctl(*command)
+        assert said.returncode == NO_DAEMON and str(m.socket) in said.stderr and said.stdout == "", (command, said)
+    assert not (folder / "x").exists()
+
+
+def test_waiting_ends_with_status_4_and_the_escrow_goes_on(m):
+    said = m.ctl("-j", "open", "--wait", "--timeout", "50ms", "--id", SOME_ID)
+    assert said.returncode == TIMED_OUT and one_document(said)["phase"] == "NotStarted"
+    assert m.get(SOME_ID)["phase"] == "NotStarted"
+
+
+def test_waiting_for_one_that_fails_is_status_1(m):
+    def cancel():
+        wait_for(lambda: m.api("list_escrows")["escrows"], "the escrow")
+        m.api("cancel_escrow", escrow_id=SOME_ID)
+    said, _ = together(lambda: m.ctl("open", "--wait", "--id", SOME_ID), cancel)
+    assert said.returncode == REFUSED and "cancelled" in said.stderr
+
+
+def test_waiting_ends_with_status_3_when_msigd_ends(m):
+    def stop():
+        wait_for(lambda: m.api("list_escrows")["escrows"], "the escrow")
+        m.stop()
+    said, _ = together(lambda: m.ctl("open", "--wait", "--id", SOME_ID), stop)
+    assert said.returncode == NO_DAEMON and SOME_ID in said.stderr
+
+
+def test_stop_and_version_and_help(m):
+    assert re.fullmatch(r"msigctl \d+\.\d+\.\d+\n", m.ctl("-V").stdout)
+    for command in (["--help"], ["help", "open"], ["open", "--help"]):
+        said = m.ctl(*command)
+        assert said.returncode == DONE and "msigctl" in said.stdout and said.stderr == ""
+    said = m.ctl("-j", "stop")
+    assert said.returncode == DONE and one_document(said)["stopping"] is True
+    m.ended()
+
+
+def test_reload_of_a_bad_file_is_refused(m):
+    m.expect("reload_refused")
+    good = m.conf.read_text()
+    m.conf.write_text(good + "setup-timeout = soon\n")
+    said = m.ctl("reload")
+    assert said.returncode == REFUSED and f"{m.conf}:" in said.stderr and "setup-timeout" in said.stderr
+    m.conf.write_text(good + "max-attempts = 5\n")
+    assert one_document(m.ctl("-j", "reload")) == {"changed": ["max-attempts"], "restart_needed": []}
+
+
+def test_watch_shows_events_as_they_come(m):
+    watch = subprocess.Popen([STAGE / "bin/msigctl", "-s", m.socket, "-j", "watch"], stdout=subprocess.PIPE, text=True)
+    try:
+        # it begins with the next event: open until it has seen one
+        wait_for(lambda: m.open() and select.select([watch.stdout], [], [], 0.05)[0], "an event")
+        events = iter(watch.stdout.readline, "")
+        event = next(e for e in map(json.loads, events) if e["type"] == "escrow_opened")
+        assert {"seq", "at", "escrow_id", "attempt"} <= set(event)
+    finally:
+        watch.terminate()
+        watch.wait()
+        watch.stdout.close()
+
+
+def test_wait_shows_progress_on_a_terminal(msigd, rpcs):
+    m = msigd(rpcs)
+    child = pexpect.spawn(str(STAGE / "bin/msigctl"), ["-s", str(m.socket), "open", "--wait"], timeout=LIMIT, encoding="utf-8",
+                          env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", "COLUMNS": "100"}, dimensions=(24, 100))
+    child.expect("Exchanging")
+    child.expect(r"[1-9A-HJ-NP-Za-km-z]{95}")
+    address = child.match.group(0)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == DONE
+    assert m.api("list_escrows")["escrows"][0]["address"] == address
+
+
+def test_wait_shows_no_progress_in_a_pipe(msigd, rpcs):
+    m = msigd(rpcs)
+    said = m.ctl("open", "--wait", env={**os.environ, "TERM": "xterm"})
+    assert said.returncode == DONE
+    assert "\r" not in said.stdout + said.stderr and "\033" not in said.stdout + said.stderr
+    assert "Exchanging" not in said.stdout + said.stderr
+    assert m.api("list_escrows")["escrows"][0]["address"] in said.stdout
+    assert m.ctl("-q", "open", "--wait", "--id", m.api("list_escrows")["escrows"][0]["escrow_id"]).stdout.strip() in said.stdout

@@ -1,0 +1,213 @@
+/*
+ * The steps of a set-up as scripts: create_wallet, prepare_multisig,
+ * make_multisig, exchange_multisig_keys. Each but the first begins with the
+ * proof by stamp, directly before the call that changes the wallet, and each
+ * ends with store. When a step runs is setup.c's business.
+ */
+#include "worker/steps.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { NO_ATTRIBUTE = -45 };
+
+/* --- what the calls take and give ------------------------------------------------- */
+
+static json_t *
+params_create(struct party *p)
+{
+	return json_pack("{s:s, s:s, s:s}", "filename", p->wallet, "password", p->password, "language", "English");
+}
+
+static json_t *
+params_stamp(struct party *p)
+{
+	return json_pack("{s:s, s:s}", "key", "msigd", "value", p->stamp);
+}
+
+static json_t *
+params_prepare(struct party *p)
+{
+	(void)p;
+	return json_pack("{s:b}", "enable_multisig_experimental", 1);
+}
+
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* All three messages of the round before, sorted: every version of the wallet
+ * takes one's own among them, and one version requires it. */
+static json_t *
+infos(struct job *job)
+{
+	const char *texts[ROLE_COUNT] = {NULL};
+	json_t *list = json_array();
+
+	for (int i = 0; i < job->party_count; i++)
+		texts[i] = job->parties[i].previous;
+	qsort(texts, (size_t)job->party_count, sizeof *texts, compare_texts);
+	for (int i = 0; i < job->party_count; i++)
+		json_array_append_new(list, json_string(texts[i]));
+	return list;
+}
+
+static json_t *
+params_make(struct party *p)
+{
+	return json_pack("{s:o, s:i, s:s}", "multisig_info", infos(p->job), "threshold", MULTISIG_THRESHOLD,
+	    "password", p->password);
+}
+
+static json_t *
+params_exchange(struct party *p)
+{
+	return json_pack("{s:o, s:s}", "multisig_info", infos(p->job), "password", p->password);
+}
+
+/* The last exchange of some versions has nothing more to say. */
+static bool
+take_message(struct party *p, json_t *result)
+{
+	const char *message = json_string_value(json_object_get(result, "multisig_info"));
+
+	if (message == NULL || (p->round < 3 && *message == '\0')) {
+		job_fail(p->job, p, p->op->method, CAUSE_WALLET_ERROR, false, "the wallet gives no message");
+		return false;
+	}
+	if (*message != '\0')
+		p->message = strdup(message);
+	return true;
+}
+
+/* --- is the wallet that was stamped the one that was made? ---------------- */
+
+/* Between create_wallet and the stamp nothing tells wallets apart, and another
+ * program could open its own there. So the stamp is only believed when it is
+ * seen to have gone into the new wallet's file: store replaces that by rename.
+ * Where files cannot be read, the wallet that is open must know the new
+ * wallet's password. */
+
+static ino_t
+cache_file(struct party *p)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (p->wallet_dir[0] == '\0')
+		return 0;
+	snprintf(path, sizeof path, "%.3800s/%s", p->wallet_dir, p->wallet);
+	return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+static bool
+take_unstamped(struct party *p, json_t *result)
+{
+	(void)result;
+	job_fail(p->job, p, p->op->method, CAUSE_STAMP_MISMATCH, false, "the wallet that was just created has a stamp: "
+	    "another wallet is open there; does another program use this endpoint?");
+	return false;
+}
+
+static bool
+take_validity_of_new(struct party *p, json_t *result)
+{
+	p->cache_file = cache_file(p);
+	return take_validity(p, result);
+}
+
+static bool
+take_stored(struct party *p, json_t *result)
+{
+	(void)result;
+	if (p->cache_file == 0 || cache_file(p) != p->cache_file)
+		return true;
+	job_fail(p->job, p, p->op->method, CAUSE_STAMP_MISMATCH, false, "the stamp did not go into the file of wallet %s: "
+	    "another wallet is open there; does another program use this endpoint?", p->wallet);
+	return false;
+}
+
+static bool
+file_not_seen(struct party *p)
+{
+	return p->cache_file == 0;
+}
+
+static json_t *
+params_same_password(struct party *p)
+{
+	return json_pack("{s:s, s:s}", "old_password", p->password, "new_password", p->password);
+}
+
+/* --- the scripts ---------------------------------------------------------- */
+
+static const struct op create_script[] = {
+	{.method = "create_wallet", .params = params_create, .main = true},
+	{.method = "is_multisig", .take = take_not_multisig},
+	{.method = "get_address", .params = params_account, .take = take_address},
+	{.method = "validate_address", .params = params_address, .take = take_validity_of_new},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_unstamped, .accepted_error = NO_ATTRIBUTE},
+	{.method = "set_attribute", .params = params_stamp},
+	{.method = "change_wallet_password", .params = params_same_password, .wanted = file_not_seen},
+	{.method = "store", .take = take_stored},
+	{.method = NULL},
+};
+
+static const struct op prepare_script[] = {
+	{.method = "is_multisig", .take = take_not_multisig},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
+	{.method = "prepare_multisig", .params = params_prepare, .take = take_message, .main = true},
+	{.method = "store"},
+	{.method = NULL},
+};
+
+static const struct op make_script[] = {
+	{.method = "is_multisig", .take = take_not_multisig},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
+	{.method = "make_multisig", .params = params_make, .take = take_message, .main = true},
+	{.method = "is_multisig", .take = take_multisig},
+	{.method = "store"},
+	{.method = NULL},
+};
+
+static const struct op exchange_script[] = {
+	{.method = "is_multisig", .take = take_multisig},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
+	{.method = "exchange_multisig_keys", .params = params_exchange, .take = take_message, .main = true},
+	{.method = "is_multisig", .take = take_multisig},
+	{.method = "store"},
+	{.method = NULL},
+};
+
+static const struct {
+	const char *call;
+	const struct op *script;
+} steps[] = {
+	[ROUND_CREATE] = {"create_wallet", create_script},
+	[ROUND_PREPARE] = {"prepare_multisig", prepare_script},
+	[ROUND_MAKE] = {"make_multisig", make_script},
+	[ROUND_EXCHANGE] = {"exchange_multisig_keys", exchange_script},
+};
+
+static int
+step_of(int round)
+{
+	return round < ROUND_EXCHANGE ? round : ROUND_EXCHANGE;
+}
+
+const char *
+step_call(int round)
+{
+	return steps[step_of(round)].call;
+}
+
+const struct op *
+step_script(int round)
+{
+	return steps[step_of(round)].script;
+}

@@ -1,0 +1,17 @@
+/* The calls of each step of a set-up. */
+#ifndef WORKER_STEPS_H
+#define WORKER_STEPS_H
+
+#include "worker/job.h"
+
+/* Steps go by the kex round of the message they give (ipc/message.h). */
+enum { ROUND_CREATE, ROUND_PREPARE, ROUND_MAKE, ROUND_EXCHANGE /* and every one after it */ };
+
+/* "create_wallet", "prepare_multisig", … */
+const char *step_call(int round);
+
+/* Runs with party->round set to that round; leaves party->message (unless the
+ * wallet has nothing more to say), party->ready and party->main_ms. */
+const struct op *step_script(int round);
+
+#endif
