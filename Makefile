@@ -43,7 +43,7 @@ all: $(PROGRAMS)
 
 # config.c and what it needs are for those who read msigd.conf; the others do
 # not load libconfuse.
-CONFIG := common/config.c common/config_lint.c
+CONFIG := $(wildcard common/config*.c)
 BASE := $(filter-out $(CONFIG),$(COMMON))
 
 $(B)/msigd: $(call obj,$(SUPERVISOR) $(COMMON) $(IPC))

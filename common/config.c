@@ -1,7 +1,7 @@
 /*
  * msigd.conf in three passes: config_lint.c walks the text for structure and
  * lines; libconfuse parses it, every value as a string; the tables of keys
- * below say what each string may be and where it goes. libconfuse's own types
+ * of config_keys.c say what each string may be and where it goes. libconfuse's own types
  * are not used: it stops at the first bad value, and reads 010 as 8.
  */
 #include "common/config.h"
@@ -21,25 +21,11 @@
 #include <unistd.h>
 
 #include "common/atomic_file.h"
+#include "common/config_keys.h"
 #include "common/config_lint.h"
 #include "common/duration.h"
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-#define ANY_URL "http://HOST:PORT or https://HOST:PORT"
-
-enum { FILE_MAX = 1 << 20, WHY_MAX = 256, LOGIN_MAX = 512, KEY_TEXT_MAX = 32, PORT_MAX = 65535 };
-
-/* One key of a section. */
-struct key {
-	const char *name;
-	/* Reads text into field. False: it is not what rule says, or what why
-	 * says when that is filled. */
-	bool (*parse)(const struct key *key, const char *text, void *field, char *why);
-	size_t field;         /* its offset in the section's struct */
-	const char *fallback; /* the default, as text; NULL: the field stays as it is */
-	const char *rule;     /* what is allowed: "testnet, stagenet or mainnet" */
-	int64_t min, max;
-};
+enum { FILE_MAX = 1 << 20, KEY_TEXT_MAX = 32 };
 
 /* A file on its way to being a struct config. */
 struct load {
@@ -48,280 +34,6 @@ struct load {
 	struct config_errors errors;
 	cfg_t *cfg;
 };
-
-/* ---- values ---- */
-
-static bool
-copy_text(const char *text, char **field, char *why)
-{
-	*field = strdup(text);
-	if (*field == NULL)
-		snprintf(why, WHY_MAX, "cannot be kept: out of memory");
-	return *field != NULL;
-}
-
-static bool
-parse_text(const struct key *key, const char *text, void *field, char *why)
-{
-	(void)key;
-	return *text != '\0' && copy_text(text, field, why);
-}
-
-static bool
-parse_path(const struct key *key, const char *text, void *field, char *why)
-{
-	size_t length = strlen(text);
-	char *path;
-
-	if (text[0] != '/')
-		return false;
-	if (length >= PATH_MAX) {
-		snprintf(why, WHY_MAX, "is longer than a path may be (%d bytes)", PATH_MAX - 1);
-		return false;
-	}
-	if (!parse_text(key, text, field, why))
-		return false;
-	path = *(char **)field;
-	while (length > 1 && path[length - 1] == '/')
-		path[--length] = '\0';
-	return true;
-}
-
-static bool
-parse_path_or_empty(const struct key *key, const char *text, void *field, char *why)
-{
-	if (*text != '\0')
-		return parse_path(key, text, field, why);
-	return copy_text(text, field, why);
-}
-
-static bool
-parse_program(const struct key *key, const char *text, void *field, char *why)
-{
-	if (strchr(text, '/') != NULL)
-		return parse_path(key, text, field, why);
-	return parse_text(key, text, field, why);
-}
-
-static bool
-parse_duration(const struct key *key, const char *text, void *field, char *why)
-{
-	int64_t ms;
-
-	if (!duration_parse(text, &ms))
-		return false;
-	if (ms < key->min) {
-		snprintf(why, WHY_MAX, "is too short; at least %d ms", (int)key->min);
-		return false;
-	}
-	*(int64_t *)field = ms;
-	return true;
-}
-
-static bool
-parse_number(const struct key *key, const char *text, void *field, char *why)
-{
-	int64_t number = 0;
-
-	snprintf(why, WHY_MAX, "is not a whole number from %lld to %lld", (long long)key->min, (long long)key->max);
-	if (*text == '\0')
-		return false;
-	for (const char *c = text; *c != '\0'; c++) {
-		if (!isdigit((unsigned char)*c))
-			return false;
-		number = number * 10 + (*c - '0');
-		if (number > key->max)
-			return false;
-	}
-	if (number < key->min)
-		return false;
-	*(int *)field = (int)number;
-	return true;
-}
-
-static bool
-parse_bool(const struct key *key, const char *text, void *field, char *why)
-{
-	int truth = cfg_parse_boolean(text);
-
-	(void)key, (void)why;
-	if (truth != 0 && truth != 1)
-		return false;
-	*(bool *)field = truth == 1;
-	return true;
-}
-
-static bool
-parse_network(const struct key *key, const char *text, void *field, char *why)
-{
-	(void)key, (void)why;
-	return network_parse(text, field);
-}
-
-static bool
-parse_role(const struct key *key, const char *text, void *field, char *why)
-{
-	(void)key, (void)why;
-	return role_parse(text, true, field);
-}
-
-static bool
-parse_log_level(const struct key *key, const char *text, void *field, char *why)
-{
-	(void)key, (void)why;
-	return log_level_parse(text, field);
-}
-
-/* True, and which, when text is one of two. */
-static bool
-one_of_two(const char *text, const char *first, const char *second, bool *is_second)
-{
-	*is_second = strcmp(text, second) == 0;
-	return *is_second || strcmp(text, first) == 0;
-}
-
-static bool
-parse_log_format(const struct key *key, const char *text, void *field, char *why)
-{
-	bool json;
-
-	(void)key, (void)why;
-	if (!one_of_two(text, "text", "json", &json))
-		return false;
-	*(enum log_format *)field = json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT;
-	return true;
-}
-
-static bool
-parse_gate(const struct key *key, const char *text, void *field, char *why)
-{
-	bool reopen;
-
-	(void)key, (void)why;
-	if (!one_of_two(text, "seed", "reopen", &reopen))
-		return false;
-	*(enum gate *)field = reopen ? GATE_REOPEN : GATE_SEED;
-	return true;
-}
-
-static bool
-parse_endpoint_url(const struct key *key, const char *text, void *field, char *why)
-{
-	char reason[WHY_MAX - 16];
-
-	(void)key;
-	if (url_parse(text, field, reason, sizeof reason))
-		return true;
-	snprintf(why, WHY_MAX, "is no url: %s", reason);
-	return false;
-}
-
-/* As monero-wallet-rpc's --daemon-address takes it: the scheme may be left out. */
-static bool
-parse_daemon_address(const struct key *key, const char *text, void *field, char *why)
-{
-	char full[PATH_MAX], reason[WHY_MAX - 16];
-	struct url url;
-
-	if (*text == '\0')
-		return false;
-	snprintf(full, sizeof full, "%s%s", strstr(text, "://") == NULL ? "http://" : "", text);
-	if (!url_parse(full, &url, reason, sizeof reason)) {
-		snprintf(why, WHY_MAX, "is no address: %s", reason);
-		return false;
-	}
-	return parse_text(key, text, field, why);
-}
-
-/* ---- the keys ---- */
-
-#define ABSOLUTE "an absolute path (it begins with \"/\")"
-#define BOOLEAN "true or false (yes, no, on and off will do)"
-#define DURATION(name, field, fallback, min) {name, parse_duration, offsetof(struct config, field), fallback, NULL, min, 0}
-#define NUMBER(name, type, field, fallback, min, max) {name, parse_number, offsetof(struct type, field), fallback, NULL, min, max}
-#define BOOL(name, type, field, fallback) {name, parse_bool, offsetof(struct type, field), fallback, BOOLEAN, 0, 0}
-#define PATH(name, type, field, fallback) {name, parse_path, offsetof(struct type, field), fallback, ABSOLUTE, 0, 0}
-
-static const struct key general_keys[] = {
-	{"network", parse_network, offsetof(struct config, network), "testnet", "testnet, stagenet or mainnet", 0, 0},
-	PATH("state-dir", config, state_dir, "/var/lib/msigd"),
-	PATH("run-dir", config, run_dir, "/run/msigd"),
-	PATH("lock-dir", config, lock_dir, "/run/lock/msigd"),
-	/* without a default of their own: they lie under state-dir and run-dir */
-	PATH("wallet-dir", config, wallet_dir, NULL),
-	PATH("trace-dir", config, trace_dir, NULL),
-	PATH("socket", config, socket, NULL),
-	PATH("key-file", config, key_file, NULL),
-	{"log-level", parse_log_level, offsetof(struct config, log_level), "info", "error, warn, info or debug", 0, 0},
-	{"log-format", parse_log_format, offsetof(struct config, log_format), "text", "text or json", 0, 0},
-	BOOL("instrumentation", config, instrumentation, "false"),
-	DURATION("trace-keep", trace_keep_ms, "7d", 0),
-	DURATION("setup-timeout", setup_timeout_ms, "10m", 1),
-	NUMBER("max-attempts", config, max_attempts, "3", 1, 100),
-	NUMBER("queue-max", config, queue_max, "100000", 1, 1000000),
-	DURATION("stagger-delay", stagger_delay_ms, "0", 0),
-	DURATION("pollution-delay", pollution_delay_ms, "10s", 0),
-	NUMBER("session-max", config, session_max, "10", 0, 1000000),
-	DURATION("session-ttl", session_ttl_ms, "2h", 0),
-	BOOL("spares", config, spares, "true"),
-	{"gate", parse_gate, offsetof(struct config, gate), "seed", "seed or reopen", 0, 0},
-	PATH("metrics-file", config, metrics_file, NULL),
-};
-
-static const struct key endpoint_keys[] = {
-	{"url", parse_endpoint_url, offsetof(struct config_endpoint, url), NULL, ANY_URL, 0, 0},
-	{"role", parse_role, offsetof(struct config_endpoint, role), "any", "any, buyer, vendor or arbiter", 0, 0},
-	PATH("login-file", config_endpoint, login_file, NULL),
-	PATH("ca-file", config_endpoint, ca_file, NULL),
-	{"wallet-dir", parse_path_or_empty, offsetof(struct config_endpoint, wallet_dir), NULL,
-	    ABSOLUTE ", or \"\" when msigd cannot read this endpoint's files", 0, 0},
-	BOOL("insecure", config_endpoint, insecure, "false"),
-};
-
-static const struct key managed_keys[] = {
-	{"program", parse_program, offsetof(struct config_managed, program), "monero-wallet-rpc",
-	    "a program's name, looked up in PATH, or its absolute path", 0, 0},
-	NUMBER("count", config_managed, count, "6", 1, 1000),
-	NUMBER("port-base", config_managed, port_base, "18082", 1, PORT_MAX),
-	BOOL("offline", config_managed, offline, "true"),
-	{"daemon-address", parse_daemon_address, offsetof(struct config_managed, daemon_address), NULL,
-	    "HOST:PORT of a monerod", 0, 0},
-};
-
-/* The sections; the first is the file itself. */
-static const struct section_type {
-	const char *name;
-	const char *shown;
-	bool titled;
-	const struct key *keys;
-	size_t key_count;
-} section_types[] = {
-	{"", "at the top of the file", false, general_keys, LENGTH(general_keys)},
-	{"endpoint", "endpoint \"NAME\" { … }", true, endpoint_keys, LENGTH(endpoint_keys)},
-	{"managed", "managed { … }", false, managed_keys, LENGTH(managed_keys)},
-};
-
-enum { TYPE_TOP, TYPE_ENDPOINT, TYPE_MANAGED, TYPE_COUNT };
-
-static const struct section_type *
-find_type(const char *name)
-{
-	for (size_t i = 0; i < TYPE_COUNT; i++) {
-		if (strcmp(section_types[i].name, name) == 0)
-			return &section_types[i];
-	}
-	return NULL;
-}
-
-static const struct key *
-find_key(const struct section_type *type, const char *name)
-{
-	for (size_t i = 0; i < type->key_count; i++) {
-		if (strcmp(type->keys[i].name, name) == 0)
-			return &type->keys[i];
-	}
-	return NULL;
-}
 
 /* ---- keys and sections that are not there ---- */
 
@@ -484,8 +196,8 @@ fill_options(const struct section_type *type, cfg_opt_t *options)
 static bool
 parse_syntax(struct load *load, const char *text, bool unknown_keys)
 {
-	cfg_opt_t endpoint[LENGTH(endpoint_keys) + 1], managed[LENGTH(managed_keys) + 1];
-	cfg_opt_t top[LENGTH(general_keys) + 3], *end;
+	cfg_opt_t endpoint[SECTION_KEYS_MAX + 1], managed[SECTION_KEYS_MAX + 1];
+	cfg_opt_t top[SECTION_KEYS_MAX + 3], *end;
 	size_t before = load->errors.count;
 	int result;
 
@@ -515,8 +227,7 @@ parse_syntax(struct load *load, const char *text, bool unknown_keys)
 static const char *
 shown(const struct key *key, const char *text)
 {
-	bool is_url = key->parse == parse_endpoint_url || key->parse == parse_daemon_address;
-	const char *at = is_url ? strrchr(text, '@') : NULL;
+	const char *at = key_may_hold_login(key) ? strrchr(text, '@') : NULL;
 
 	return at != NULL ? at : text;
 }
@@ -526,7 +237,7 @@ refuse_value(struct load *load, int line, const struct key *key, const char *tex
 {
 	if (why[0] != '\0')
 		config_errors_add(&load->errors, line, "%s: \"%s\" %s", key->name, shown(key, text), why);
-	else if (key->parse == parse_duration)
+	else if (key_is_duration(key))
 		config_errors_add(&load->errors, line, "%s: \"%s\" is no duration; %s; 10 years at most", key->name, text, DURATION_RULE);
 	else
 		config_errors_add(&load->errors, line, "%s: \"%s\" is not allowed; it has to be %s", key->name, shown(key, text), key->rule);
@@ -618,9 +329,13 @@ static void
 check_endpoint_name(struct load *load, struct config_endpoint *endpoint, const char *title)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+	static const char reserved[] = "managed-";
 	size_t length = strlen(title);
 
-	if (length > 0 && length < sizeof endpoint->name && strspn(title, allowed) == length)
+	if (strncmp(title, reserved, sizeof reserved - 1) == 0)
+		config_errors_add(&load->errors, endpoint->line,
+		    "endpoint: the name \"%s\" is not allowed; names that begin with \"%s\" are those of msigd's own", title, reserved);
+	else if (length > 0 && length < sizeof endpoint->name && strspn(title, allowed) == length)
 		memcpy(endpoint->name, title, length + 1);
 	else
 		config_errors_add(&load->errors, endpoint->line,
@@ -778,10 +493,8 @@ static void
 free_strings(const struct section_type *type, void *base)
 {
 	for (size_t i = 0; i < type->key_count; i++) {
-		const struct key *key = &type->keys[i];
-		if (key->parse == parse_text || key->parse == parse_path || key->parse == parse_path_or_empty ||
-		    key->parse == parse_program || key->parse == parse_daemon_address)
-			free(*(char **)((char *)base + key->field));
+		if (key_is_string(&type->keys[i]))
+			free(*(char **)((char *)base + type->keys[i].field));
 	}
 }
 
@@ -796,107 +509,4 @@ config_free(struct config *config)
 	free_strings(&section_types[TYPE_MANAGED], &config->managed);
 	free_strings(&section_types[TYPE_TOP], config);
 	free(config);
-}
-
-/* ---- login files ---- */
-
-static bool __attribute__((format(printf, 4, 5)))
-refuse_login(const char *path, char *why, size_t why_size, const char *format, ...)
-{
-	char reason[WHY_MAX];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(reason, sizeof reason, format, ap);
-	va_end(ap);
-	snprintf(why, why_size, "login-file %s: %s", path, reason);
-	return false;
-}
-
-static bool
-check_login_file(int fd, const char *path, char *why, size_t why_size)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) == -1)
-		return refuse_login(path, why, why_size, "%s", strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return refuse_login(path, why, why_size, "not a regular file");
-	if (st.st_uid != geteuid() && st.st_uid != 0)
-		return refuse_login(path, why, why_size, "belongs to user %u; it has to be msigd's user's (%u) or root's",
-		    (unsigned)st.st_uid, (unsigned)geteuid());
-	if ((st.st_mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH)) != 0)
-		return refuse_login(path, why, why_size, "group or others may read or write it (mode %04o); chmod 600 it",
-		    (unsigned)st.st_mode & 07777);
-	return true;
-}
-
-/* Up to size bytes; a login that does not fit is told by its length. */
-static ssize_t
-read_up_to(int fd, char *out, size_t size)
-{
-	size_t have = 0;
-
-	while (have < size) {
-		ssize_t n = read(fd, out + have, size - have);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return -1;
-		if (n == 0)
-			break;
-		have += (size_t)n;
-	}
-	return (ssize_t)have;
-}
-
-/* Ends the first line with a NUL. */
-static bool
-cut_login(char *line, size_t size, const char *path, char *why, size_t why_size)
-{
-	char *end = memchr(line, '\n', size), *colon;
-	size_t length = end != NULL ? (size_t)(end - line) : size;
-
-	if (length > 0 && line[length - 1] == '\r')
-		length--;
-	if (length > LOGIN_MAX)
-		return refuse_login(path, why, why_size, "its first line is longer than %d bytes", LOGIN_MAX);
-	if (memchr(line, '\0', length) != NULL)
-		return refuse_login(path, why, why_size, "there is a NUL in its first line");
-	line[length] = '\0';
-	colon = strchr(line, ':');
-	if (colon == NULL || colon == line || colon[1] == '\0')
-		return refuse_login(path, why, why_size, "its first line is not USER:PASSWORD");
-	return true;
-}
-
-char *
-config_read_login(const struct config_endpoint *endpoint, char *why, size_t why_size)
-{
-	const char *path = endpoint->login_file;
-	char line[LOGIN_MAX + sizeof "\r\n"], *login = NULL;
-	ssize_t n;
-	int fd;
-
-	if (path == NULL) {
-		snprintf(why, why_size, "endpoint %s has no login-file", endpoint->name);
-		return NULL;
-	}
-	/* O_NONBLOCK: open(2) of a FIFO would wait for its writer */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd == -1) {
-		refuse_login(path, why, why_size, "%s", strerror(errno));
-		return NULL;
-	}
-	if (!check_login_file(fd, path, why, why_size))
-		goto done;
-	n = read_up_to(fd, line, sizeof line - 1);
-	if (n == -1)
-		refuse_login(path, why, why_size, "%s", strerror(errno));
-	else if (cut_login(line, (size_t)n, path, why, why_size) && (login = strdup(line)) == NULL)
-		refuse_login(path, why, why_size, "out of memory");
-	explicit_bzero(line, sizeof line);
-done:
-	close(fd);
-	return login;
 }

@@ -398,6 +398,7 @@ refuses_bad_endpoints(void **state)
 		{"endpoint a {\n url = http://example.org\n insecure = false\n}", 2, "url", "insecure = true"},
 		{"endpoint \"a b\" { url = https://h }", 1, "endpoint", "letters"},
 		{"endpoint \"\" { url = https://h }", 1, "endpoint", "letters"},
+		{"endpoint managed-7 { url = https://h }", 1, "endpoint", "msigd's own"},
 		{"endpoint a/b { url = https://h }", 1, "endpoint", "letters"},
 		{"endpoint 1234567890123456789012345678901234567890123456789012345678901234 { url = https://h }", 1, "endpoint", "63"},
 		{"endpoint { url = https://h }", 1, "endpoint", "needs a name"},
