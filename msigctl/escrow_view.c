@@ -72,6 +72,24 @@ print_times(const json_t *escrow)
 		print_property("verified", verified > 0 ? date : "not yet");
 }
 
+/* Why earlier attempts failed; the last one's reason stands above. */
+static void
+print_failed_attempts(const json_t *escrow)
+{
+	int64_t last = member_int(escrow, "attempt", 1);
+	const json_t *failed;
+	size_t i;
+
+	json_array_foreach(json_object_get(escrow, "failed_attempts"), i, failed) {
+		int64_t attempt = member_int(failed, "attempt", 0);
+		char name[32];
+		if (attempt == last)
+			continue;
+		snprintf(name, sizeof name, "attempt %lld", (long long)attempt);
+		print_property(name, member_text(failed, "reason"));
+	}
+}
+
 /* "create prepare make exchange x2" */
 static void
 completed_text(const json_t *completed, char *out, size_t size)
@@ -146,6 +164,7 @@ escrow_view(const json_t *escrow)
 	if (member_text(escrow, "reason")[0] == '\0')
 		print_property("status", member_text(escrow, "status"));
 	print_property_colour("reason", member_text(escrow, "reason"), COLOUR_RED);
+	print_failed_attempts(escrow);
 	print_property("label", member_text(escrow, "label"));
 	print_metadata(escrow);
 	snprintf(text, sizeof text, "%s, %lld of %lld", member_text(escrow, "network"),

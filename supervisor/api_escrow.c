@@ -137,14 +137,14 @@ escrow_json(struct supervisor *sv, const struct store_escrow *e)
 	char status[STORE_REASON_MAX + 32];
 
 	status_line(sv, e, status, sizeof status);
-	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:o, s:I, s:o, s:o, s:o, s:I, s:o, s:o}",
+	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:o, s:I, s:o, s:o, s:o, s:I, s:o, s:O, s:o}",
 	    "escrow_id", e->escrow_id, "label", e->label, "metadata", json_loads(e->metadata, 0, NULL),
 	    "phase", phase_name(e->phase), "status", status, "network", network_name(e->network),
 	    "address", text_or_null(e->address), "threshold", MULTISIG_THRESHOLD, "total", MULTISIG_TOTAL,
 	    "attempt", e->attempt, "reason", text_or_null(e->reason), "created_at", (json_int_t)e->created_at,
 	    "started_at", time_or_null(e->started_at), "finalized_at", time_or_null(e->finalized_at),
 	    "verified_at", time_or_null(e->verified_at), "elapsed_ms", (json_int_t)elapsed_ms(e),
-	    "participants", participants_json(e), "multisig_state", multisig_state_json(e));
+	    "participants", participants_json(e), "failed_attempts", e->failed, "multisig_state", multisig_state_json(e));
 }
 
 /* Answers with the escrow as it is now. */

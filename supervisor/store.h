@@ -114,6 +114,7 @@ struct store_escrow {
 	char *cause, *reason, *address; /* or NULL */
 	int64_t started_at, finalized_at, failed_at, verified_at; /* 0: not (yet) */
 	struct store_participant participants[ROLE_COUNT];
+	json_t *failed;   /* every attempt that failed: [{"attempt": 1, "cause": "…", "reason": "…", "failed_at": ms}] */
 	json_t *infos;    /* of `round`: {"buyer": {"length": 236, "sha256": "…"}} */
 };
 

@@ -70,6 +70,7 @@ store_escrow_clear(struct store_escrow *e)
 		json_decref(e->participants[r].completed);
 	}
 	json_decref(e->infos);
+	json_decref(e->failed);
 	memset(e, 0, sizeof *e);
 }
 
@@ -169,6 +170,18 @@ read_infos(struct store *store, struct store_escrow *e)
 	store_done(row);
 }
 
+static void
+read_failed(struct store *store, struct store_escrow *e)
+{
+	sqlite3_stmt *row = store_bind(store, SQL_GET_FAILURES, "t", e->escrow_id);
+
+	e->failed = json_array();
+	while (row != NULL && store_row(store, row) == 1)
+		json_array_append_new(e->failed, json_pack("{s:i, s:s, s:s, s:I}", "attempt", sqlite3_column_int(row, 0),
+		    "cause", column(row, 1), "reason", column(row, 2), "failed_at", (json_int_t)sqlite3_column_int64(row, 3)));
+	store_done(row);
+}
+
 /* What must hold of a row besides what the schema's CHECKs say. */
 static const char *
 implausible(const struct store_escrow *e, int participants)
@@ -214,6 +227,7 @@ store_get_escrow(struct store *store, const char *escrow_id, struct store_escrow
 	}
 	read_completed(store, e);
 	read_infos(store, e);
+	read_failed(store, e);
 	return STORE_OK;
 }
 

@@ -38,6 +38,8 @@ static const char *const texts[SQL_COUNT] = {
 	    "SELECT role, call FROM step WHERE " THIS_ATTEMPT " AND result_at IS NOT NULL ORDER BY round",
 	[SQL_GET_INFOS] =
 	    "SELECT role, length, sha256 FROM message WHERE " THIS_ATTEMPT " AND round = ?3",
+	[SQL_GET_FAILURES] =
+	    "SELECT attempt, cause, reason, failed_at FROM attempt WHERE escrow_id = ?1 AND phase = 'Failed' ORDER BY attempt",
 	[SQL_GET_SEQ] = "SELECT seq FROM escrow WHERE escrow_id = ?1",
 	[SQL_LIST] = "SELECT escrow_id FROM escrow WHERE seq > ?1 ORDER BY seq LIMIT ?2",
 	[SQL_LIST_PHASE] =

@@ -64,6 +64,13 @@ RB_GENERATE(worker_tree, worker, node, compare)
 
 static void handle(struct worker *worker, enum worker_event event, json_t *frame);
 
+/* For log lines: NULL is left out. */
+static const char *
+escrow_of(const struct worker *w)
+{
+	return w->escrow_id[0] != '\0' ? w->escrow_id : NULL;
+}
+
 /* --- what comes in -------------------------------------------------------- */
 
 static void
@@ -71,7 +78,7 @@ log_line_of(struct worker *w, json_t *frame)
 {
 	const char *event = json_string_value(json_object_get(frame, "event"));
 	const char *level_text = json_string_value(json_object_get(frame, "level"));
-	struct log_field fields[16] = {F_STR("escrow", w->escrow_id[0] != '\0' ? w->escrow_id : NULL),
+	struct log_field fields[16] = {F_STR("escrow", escrow_of(w)),
 	    F_INT("worker", w->generation)};
 	enum log_level level;
 	size_t n = 2;
@@ -92,29 +99,47 @@ log_line_of(struct worker *w, json_t *frame)
 	log_write(level, event, fields);
 }
 
-/* Wait, hold and busy tries of each lock, once it is released. */
+/* All locks of its job are held. */
 static void
-log_locks(struct worker *w, json_t *frame, bool released)
+log_locked(struct worker *w, json_t *frame)
 {
 	json_t *lock;
 	size_t i;
 
 	json_array_foreach(json_object_get(frame, "locks"), i, lock) {
+		json_int_t busy = json_integer_value(json_object_get(lock, "busy_tries"));
+		if (busy > 0)
+			log_info("lock_waited", F_STR("escrow", escrow_of(w)),
+			    F_STR("lock", json_string_value(json_object_get(lock, "name"))),
+			    F_INT("wait_ms", json_integer_value(json_object_get(lock, "wait_ms"))), F_INT("busy_tries", busy));
+	}
+}
+
+/* Wait, hold and busy tries of each lock, and of all together. */
+static void
+log_released(struct worker *w, json_t *frame)
+{
+	int64_t longest_wait = 0, longest_hold = 0, all_busy = 0;
+	json_t *lock;
+	size_t i;
+
+	json_array_foreach(json_object_get(frame, "locks"), i, lock) {
+		const char *name = json_string_value(json_object_get(lock, "name"));
 		int64_t wait = json_integer_value(json_object_get(lock, "wait_ms"));
 		int64_t hold = json_integer_value(json_object_get(lock, "hold_ms"));
 		int64_t busy = json_integer_value(json_object_get(lock, "busy_tries"));
-		const char *name = json_string_value(json_object_get(lock, "name"));
 		if (name == NULL)
 			continue;
-		if (released) {
-			metrics_lock(&w->sv->metrics, name, wait, hold, busy);
-			log_debug("lock_released", F_STR("escrow", w->escrow_id[0] != '\0' ? w->escrow_id : NULL),
-			    F_STR("lock", name), F_INT("wait_ms", wait), F_INT("hold_ms", hold), F_INT("busy_tries", busy));
-		} else if (busy > 0) {
-			log_info("lock_waited", F_STR("escrow", w->escrow_id[0] != '\0' ? w->escrow_id : NULL),
-			    F_STR("lock", name), F_INT("wait_ms", wait), F_INT("busy_tries", busy));
-		}
+		metrics_lock(&w->sv->metrics, name, wait, hold, busy);
+		log_debug("lock_released", F_STR("escrow", escrow_of(w)), F_STR("lock", name), F_INT("wait_ms", wait),
+		    F_INT("hold_ms", hold), F_INT("busy_tries", busy));
+		longest_wait = wait > longest_wait ? wait : longest_wait;
+		longest_hold = hold > longest_hold ? hold : longest_hold;
+		all_busy += busy;
 	}
+	if (w->escrow_id[0] != '\0')
+		log_info("locks_released", F_STR("escrow", w->escrow_id), F_STR("job", w->job->name), F_INT("locks", i),
+		    F_INT("wait_ms", longest_wait), F_INT("hold_ms", longest_hold), F_INT("busy_tries", all_busy));
 }
 
 static enum worker_event
@@ -244,7 +269,7 @@ do_fork(struct worker *w)
 	}
 	w->sv->metrics.worker_starts++;
 	log_debug("worker_started", F_STR("job", w->job->name), F_INT("worker", w->generation),
-	    F_STR("escrow", w->escrow_id[0] != '\0' ? w->escrow_id : NULL), F_INT("pid", child_pid(w->child)));
+	    F_STR("escrow", escrow_of(w)), F_INT("pid", child_pid(w->child)));
 }
 
 static void
@@ -279,7 +304,7 @@ do_hand_over(struct worker *w, json_t *frame)
 	if (type == MESSAGE_LOG)
 		log_line_of(w, frame);
 	else if (type == MESSAGE_LOCKED)
-		log_locks(w, frame, false);
+		log_locked(w, frame);
 	else if (w->job->message == NULL || !w->job->message(w->owner, w, type, frame, &why))
 		worker_reject(w, why);
 }
@@ -334,10 +359,10 @@ do_bury(struct worker *w)
 	if (end.finished == NULL && (w->forked || w->why[0] != '\0')) {
 		sv->metrics.worker_deaths++;
 		log_warn("worker_died", F_STR("job", w->job->name), F_INT("worker", w->generation),
-		    F_STR("escrow", w->escrow_id[0] != '\0' ? w->escrow_id : NULL), F_STR("why", end.why));
+		    F_STR("escrow", escrow_of(w)), F_STR("why", end.why));
 	} else {
 		log_debug("worker_ended", F_STR("job", w->job->name), F_INT("worker", w->generation),
-		    F_STR("escrow", w->escrow_id[0] != '\0' ? w->escrow_id : NULL),
+		    F_STR("escrow", escrow_of(w)),
 		    F_INT("ms", clock_monotonic_ms() - w->spawned_ms));
 	}
 	w->job->gone(w->owner, &end);
@@ -362,7 +387,7 @@ act(struct worker *w, enum worker_action action, enum worker_event event, json_t
 		break;
 	case WORKER_DO_FINISH:
 		w->finished = json_incref(frame);
-		log_locks(w, frame, true);
+		log_released(w, frame);
 		break;
 	case WORKER_DO_SEND_STOP:
 		channel_send(w->channel, json_pack("{s:s}", "type", message_type_name(MESSAGE_STOP)));
