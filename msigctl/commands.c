@@ -126,7 +126,8 @@ const struct command commands[] = {
 	{"reload", "", 0, 0, "make msigd read its configuration again", NULL, NULL,
 	 "msigctl reload", reload_run},
 	{"stop", "", 0, 0, "end msigd",
-	 "Workers end at their next step, and escrows go on at the next start. Under\n"
+	 "Workers end at their next step, and escrows not finished are begun anew at\n"
+	 "the next start. Under\n"
 	 "systemd use systemctl stop msigd.", stop_options,
 	 "msigctl stop --drain", stop_run},
 	{0},

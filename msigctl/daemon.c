@@ -242,8 +242,8 @@ stop_run(const struct context *context, const struct arguments *arguments)
 	else if (!context->quiet && workers == 0)
 		puts("msigd is stopping; nothing is under way");
 	else if (!context->quiet)
-		say(stdout, "msigd is stopping; %lld worker%s %s\n", workers, workers == 1 ? "" : "s",
-		    drain ? "first come to their end" : "end at their next step, to go on at the next start");
+		say(stdout, "msigd is stopping once %lld worker%s ended%s\n", workers, workers == 1 ? " has" : "s have",
+		    drain ? "" : ", each at its next step; what is not finished then is begun anew at the next start");
 	json_decref(result);
 	return STATUS_DONE;
 }

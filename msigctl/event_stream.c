@@ -23,6 +23,9 @@ struct stream {
 	char *data; /* what came and is not yet a whole line */
 	size_t size;
 	bool answered; /* the header is here */
+	bool resumed;  /* an earlier connection was cut off */
+	bool moved;    /* events came on this connection */
+	bool stopping; /* the last of them said that msigd stops */
 };
 
 static size_t
@@ -87,7 +90,7 @@ stream_close(struct stream *stream)
 	free(stream->data);
 }
 
-/* One line: an event, or the word that we were too slow. */
+/* One line, an event. */
 static int
 take_line(struct stream *stream, const char *line, size_t size, enum exit_status *status)
 {
@@ -100,13 +103,11 @@ take_line(struct stream *stream, const char *line, size_t size, enum exit_status
 		complain(stream->context, "msigd sent a line that is no event: %.*s", (int)(size < 60 ? size : 60), line);
 		*status = STATUS_REFUSED;
 		end = STREAM_FAILED;
-	} else if (strcmp(member_text(event, "type"), "cut_off") == 0) {
-		if (reader->since < 0)
-			reader->since = seq;
-		end = STREAM_CUT_OFF;
 	} else {
 		if (seq > reader->since)
 			reader->since = seq;
+		stream->moved = true;
+		stream->stopping = strcmp(member_text(event, "type"), "stopping") == 0;
 		if (!reader->event(reader->user, event))
 			end = STREAM_ENDED_BY_READER;
 	}
@@ -141,11 +142,14 @@ take_lines(struct stream *stream, enum exit_status *status)
 	return end;
 }
 
-/* The transfer is over. */
+/* The transfer is over. msigd cuts off a reader that takes nothing for a while
+ * (a paused terminal, say): one that had got somewhere goes on from there. */
 static int
 stream_over(struct stream *stream, CURLcode code, long http_status, enum exit_status *status)
 {
 	if (stream->answered && http_status == 200)
+		return stream->moved && !stream->stopping ? STREAM_CUT_OFF : STREAM_GONE;
+	if (stream->resumed)
 		return STREAM_GONE;
 	if (code == CURLE_OK)
 		*status = client_refused(stream->context, http_status, stream->data);
@@ -206,7 +210,7 @@ event_stream_run(const struct context *context, struct event_reader *reader, enu
 	int end;
 
 	do {
-		struct stream stream = {.context = context, .reader = reader};
+		struct stream stream = {.context = context, .reader = reader, .resumed = connected};
 		*status = STATUS_REFUSED;
 		end = stream_open(&stream) ? stream_follow(&stream, &connected, status) : STREAM_FAILED;
 		stream_close(&stream);

@@ -63,6 +63,12 @@ describe_verified(const json_t *event, char *out, size_t size)
 }
 
 static void
+describe_not_verified(const json_t *event, char *out, size_t size)
+{
+	snprintf(out, size, "NOT verified: %s", member_text(event, "reason"));
+}
+
+static void
 describe_endpoint(const json_t *event, char *out, size_t size)
 {
 	const char *reason = member_text(event, "reason");
@@ -84,7 +90,7 @@ static const struct {
 } types[] = {
 	{"escrow_opened", describe_opened}, {"phase", describe_phase},       {"step", describe_step},
 	{"attempt", describe_attempt},      {"verified", describe_verified}, {"endpoint", describe_endpoint},
-	{"stopping", describe_stopping},
+	{"stopping", describe_stopping},    {"not_verified", describe_not_verified},
 };
 
 void

@@ -22,7 +22,7 @@ enum api_error {
 	API_STOPPING = 8,       /* msigd is about to end */
 	API_CONFIG_REFUSED = 9, /* reload: the file has a mistake; the old one stays */
 	API_BACKUP_GONE = 10,   /* no such backup under way */
-	API_BUSY = 11           /* the endpoint is in use, a check is under way */
+	API_BUSY = 11           /* a check is under way, or too many backups */
 };
 
 #endif

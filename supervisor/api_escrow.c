@@ -292,8 +292,8 @@ open_new(struct api_call *call, const struct store_new_escrow *escrow)
 		api_error(call, API_STORE_FAILED, "the store could not be written, and nothing was changed: %s",
 		    store_error(store));
 	} else {
-		store_add_event(store, escrow->escrow_id, "escrow_opened", json_pack("{s:i, s:s}", "attempt", 1,
-		    "phase", phase_name(PHASE_NOT_STARTED)));
+		store_add_event(store, escrow->escrow_id, "escrow_opened", json_pack("{s:i, s:s, s:s}",
+		    "attempt", 1, "phase", phase_name(PHASE_NOT_STARTED), "label", escrow->label));
 		take_up_when_durable(call->sv, escrow->escrow_id, true);
 		answer_escrow(call, escrow->escrow_id);
 	}
@@ -321,6 +321,10 @@ open_escrow(struct api_call *call)
 	if (!api_uuid(call, "escrow_id", false, id) || !api_text(call, "label", false, STORE_LABEL_MAX, &label) ||
 	    !api_bool(call, "trace", &trace) || !take_external(call, &external))
 		return;
+	if (trace) {
+		api_error(call, API_NOT_AVAILABLE, "open_escrow: trace: this version writes no traces");
+		return;
+	}
 	/* asking again for one that is there is always answered */
 	if ((id[0] == '\0' || !exists(call->sv, id)) && !may_start(call))
 		return;

@@ -15,6 +15,7 @@
 
 enum {
 	QUIET_MS = 2000,        /* nothing was under way for so long */
+	AGAIN_SECONDS = 60,     /* until those that could not be looked at get another turn */
 	CHECK_LIMIT_MS = 120000
 };
 
@@ -90,20 +91,34 @@ note_verified(struct verifier *v)
 	log_info("escrow_verified", F_STR("escrow", v->escrow_id));
 }
 
+/* Whether a failure tells something of the wallets, or only that they could not
+ * be looked at this time. */
+static bool
+is_about_wallets(const struct worker_end *end)
+{
+	const char *outcome = json_string_value(json_object_get(end->finished, "outcome"));
+	const char *text = json_string_value(json_object_get(end->finished, "cause"));
+	enum failure_cause cause;
+
+	if (outcome == NULL || strcmp(outcome, "failed") != 0 || text == NULL || !failure_cause_parse(text, &cause))
+		return false;
+	return cause == CAUSE_WALLET_ERROR || cause == CAUSE_WALLET_FILES || cause == CAUSE_GATE ||
+	    cause == CAUSE_STAMP_MISMATCH || cause == CAUSE_WRONG_NETWORK || cause == CAUSE_INTERNAL;
+}
+
 /* Loudly: the money can be reached from the store, but not from these files. */
 static void
 note_unverified(struct verifier *v, const struct worker_end *end)
 {
-	const char *outcome = json_string_value(json_object_get(end->finished, "outcome"));
 	const char *reason = json_string_value(json_object_get(end->finished, "reason"));
 	const char *cause = json_string_value(json_object_get(end->finished, "cause"));
 
-	if (outcome != NULL && (strcmp(outcome, "stopped") == 0 || strcmp(outcome, "busy") == 0)) {
+	if (!is_about_wallets(end)) {
+		log_info("verification_postponed", F_STR("escrow", v->escrow_id),
+		    F_STR("reason", reason != NULL ? reason : end->why));
 		v->missed = true;
 		return;
 	}
-	if (reason == NULL)
-		reason = end->why;
 	log_error("escrow_not_verified", F_STR("escrow", v->escrow_id), F_STR("cause", cause), F_STR("reason", reason),
 	    F_STR("remedy", "keep the store and its key safe: the sealed .keys and seeds are in it"));
 	store_add_event(v->sv->store, v->escrow_id, "not_verified", json_pack("{s:i, s:s}", "attempt", v->attempt,
@@ -173,6 +188,7 @@ load(struct verifier *v)
 static void
 on_quiet(evutil_socket_t fd, short what, void *arg)
 {
+	static const struct timeval again = {AGAIN_SECONDS, 0};
 	struct verifier *v = arg;
 	char title[64];
 
@@ -197,10 +213,11 @@ on_quiet(evutil_socket_t fd, short what, void *arg)
 		}
 		return;
 	}
-	/* all had their turn; those that had to be left out get another when msigd next comes to rest */
+	/* all had their turn; those that had to be left out get another, later */
 	if (v->missed) {
 		v->missed = false;
 		v->after = 0;
+		event_add(v->quiet, &again);
 	}
 }
 

@@ -102,6 +102,8 @@ announce(struct endpoint *ep)
 {
 	const char *reason = ep->reason[0] != '\0' ? ep->reason : "";
 
+	if (ep->sv->stopping)
+		return; /* that msigd stops is said once */
 	if (ep->state == ENDPOINT_IDLE) {
 		if (ep->is_up)
 			return;

@@ -137,15 +137,13 @@ load(const struct options *o)
 		free(error);
 		exit(1);
 	}
-	if (o->verbose)
-		config->log_level = LOG_LEVEL_DEBUG;
 	return config;
 }
 
 int
 main(int argc, char *argv[])
 {
-	struct supervisor sv;
+	struct supervisor sv = {0};
 	struct options options;
 	struct config *config;
 	char *path;
@@ -165,8 +163,7 @@ main(int argc, char *argv[])
 	if (!options.foreground)
 		parent = go_into_background();
 	log_open("msigd", options.foreground ? LOG_TARGET_STDERR : LOG_TARGET_SYSLOG, NULL);
-	log_set(config->log_level, config->log_format);
-	if (chdir("/") == -1 || !supervisor_init(&sv, config, path)) {
+	if (chdir("/") == -1 || !supervisor_init(&sv, config, path, options.verbose)) {
 		supervisor_end(&sv);
 		return 1;
 	}

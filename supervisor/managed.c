@@ -352,7 +352,7 @@ managed_start(struct supervisor *sv, char *why, size_t why_size)
 	}
 	pool->sv = sv;
 	TAILQ_INIT(&pool->all);
-	if (c->count > 0 && (c->program == NULL || !find_program(c->program, pool->program))) {
+	if (c->count > 0 && c->program != NULL && !find_program(c->program, pool->program)) {
 		snprintf(why, why_size, "managed: program: there is no executable %s%s: install Debian's package monero, "
 		    "or give its path in the managed section, or name endpoints of your own",
 		    c->program, strchr(c->program, '/') == NULL ? " in PATH" : "");

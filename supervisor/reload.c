@@ -137,6 +137,8 @@ supervisor_reload(struct supervisor *sv, char **error)
 	json_t *changed = json_array(), *restart = json_array();
 
 	if (next == NULL) {
+		if (*error != NULL)
+			(*error)[strcspn(*error, "\n")] = '\0'; /* the first mistake will do: msigd -n tells all */
 		log_error("reload_refused", F_STR("error", *error));
 		json_decref(changed);
 		json_decref(restart);
@@ -154,7 +156,7 @@ supervisor_reload(struct supervisor *sv, char **error)
 		json_array_append_new(changed, json_string("endpoint"));
 	swap_endpoints(sv->config, next);
 	config_free(next);
-	log_set(sv->config->log_level, sv->config->log_format);
+	log_set(sv->verbose ? LOG_LEVEL_DEBUG : sv->config->log_level, sv->config->log_format);
 	log_info("reloaded", F_INT("changed", json_array_size(changed)), F_INT("restart_needed", json_array_size(restart)));
 	scheduler_wake(sv->scheduler);
 	return json_pack("{s:o, s:o}", "changed", changed, "restart_needed", restart);

@@ -208,7 +208,8 @@ done_end(struct escrow *e, struct escrow_op *op)
 		return;
 	}
 	e->sv->metrics.failed[op->cause]++;
-	log_warn(op->next_attempt ? "attempt_failed" : "escrow_failed", F_STR("escrow", e->id),
+	log_event(op->cause == CAUSE_CANCELLED ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
+	    op->next_attempt ? "attempt_failed" : "escrow_failed", F_STR("escrow", e->id),
 	    F_INT("attempt", e->guard.attempt - (op->next_attempt ? 1 : 0)),
 	    F_STR("cause", failure_cause_name(op->cause)), F_STR("reason", op->reason));
 	if (!op->next_attempt) {

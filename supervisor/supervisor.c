@@ -245,12 +245,14 @@ on_event_log(int severity, const char *message)
 }
 
 bool
-supervisor_init(struct supervisor *sv, struct config *config, const char *config_path)
+supervisor_init(struct supervisor *sv, struct config *config, const char *config_path, bool verbose)
 {
 	memset(sv, 0, sizeof *sv);
 	memset(&own, 0, sizeof own);
 	sv->config = config;
 	sv->config_path = config_path;
+	sv->verbose = verbose;
+	log_set(verbose ? LOG_LEVEL_DEBUG : config->log_level, config->log_format);
 	sv->started_at = clock_wall_ms();
 	set_limits();
 	event_set_log_callback(on_event_log);

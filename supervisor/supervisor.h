@@ -20,6 +20,7 @@ struct supervisor {
 	struct event_base *base;
 	struct config *config;
 	const char *config_path;        /* NULL: the defaults */
+	bool verbose;                   /* -v: debug, whatever the configuration says */
 	struct store *store;
 	unsigned char master_key[SEAL_KEY_BYTES];
 	char key_fingerprint[SEAL_FINGERPRINT_TEXT];
@@ -41,7 +42,7 @@ struct supervisor {
 
 /* Takes everything up, in the order that needs nothing that comes later.
  * config is taken over. False: the reason was printed to standard error. */
-bool supervisor_init(struct supervisor *sv, struct config *config, const char *config_path);
+bool supervisor_init(struct supervisor *sv, struct config *config, const char *config_path, bool verbose);
 
 /* Runs the loop until a stop; ready is called once msigd answers. */
 void supervisor_run(struct supervisor *sv);

@@ -363,7 +363,7 @@ do_bury(struct worker *w)
 	} else {
 		log_debug("worker_ended", F_STR("job", w->job->name), F_INT("worker", w->generation),
 		    F_STR("escrow", escrow_of(w)),
-		    F_INT("ms", clock_monotonic_ms() - w->spawned_ms));
+		    F_INT("ms", w->forked ? clock_monotonic_ms() - w->spawned_ms : 0));
 	}
 	w->job->gone(w->owner, &end);
 	worker_free(w);
