@@ -29,6 +29,17 @@ seal_subkey(const unsigned char master[SEAL_KEY_BYTES], const char *escrow_id,
 }
 
 void
+seal_subkey_base64(const unsigned char master[SEAL_KEY_BYTES], const char *escrow_id, char text[SEAL_KEY_TEXT])
+{
+	unsigned char subkey[SEAL_KEY_BYTES];
+
+	_Static_assert(SEAL_KEY_TEXT == sodium_base64_ENCODED_LEN(SEAL_KEY_BYTES, BASE64), "SEAL_KEY_TEXT");
+	seal_subkey(master, escrow_id, subkey);
+	sodium_bin2base64(text, SEAL_KEY_TEXT, subkey, sizeof subkey, BASE64);
+	sodium_memzero(subkey, sizeof subkey);
+}
+
+void
 seal_fingerprint(const unsigned char master[SEAL_KEY_BYTES], char out[SEAL_FINGERPRINT_TEXT])
 {
 	static const unsigned char personal[crypto_generichash_blake2b_PERSONALBYTES] = "msigd key id v1";

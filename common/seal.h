@@ -15,7 +15,8 @@
 
 #include "common/role.h"
 
-enum { SEAL_KEY_BYTES = 32, SEAL_OVERHEAD = 1 + 24 + 16, SEAL_FINGERPRINT_TEXT = 17 };
+enum { SEAL_KEY_BYTES = 32, SEAL_OVERHEAD = 1 + 24 + 16, SEAL_FINGERPRINT_TEXT = 17,
+	SEAL_KEY_TEXT = 45 /* base64 of a key, with the NUL */ };
 
 enum seal_kind { SEAL_PASSWORD, SEAL_MESSAGE, SEAL_KEYS, SEAL_SEED, SEAL_KIND_COUNT };
 
@@ -32,6 +33,10 @@ struct seal_place {
  * salted with the UUID's 16 bytes, personalised "msigd escrow v1". */
 void seal_subkey(const unsigned char master[SEAL_KEY_BYTES], const char *escrow_id,
     unsigned char subkey[SEAL_KEY_BYTES]);
+
+/* The same as base64 text, as it goes to a worker; to be wiped. */
+void seal_subkey_base64(const unsigned char master[SEAL_KEY_BYTES], const char *escrow_id,
+    char text[SEAL_KEY_TEXT]);
 
 /* 16 hexadecimal digits that tell master keys apart and reveal nothing. */
 void seal_fingerprint(const unsigned char master[SEAL_KEY_BYTES], char out[SEAL_FINGERPRINT_TEXT]);

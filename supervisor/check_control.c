@@ -62,20 +62,17 @@ static json_t *
 start_frame(void *owner)
 {
 	struct verifier *v = owner;
-	unsigned char subkey[SEAL_KEY_BYTES];
-	char subkey_text[sodium_base64_ENCODED_LEN(SEAL_KEY_BYTES, sodium_base64_VARIANT_ORIGINAL)];
+	char subkey[SEAL_KEY_TEXT];
 	json_t *participants = json_array(), *start;
 
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		if (v->endpoints[r] != NULL)
 			json_array_append_new(participants, participant(v, (enum role)r));
 	}
-	seal_subkey(v->sv->master_key, v->escrow_id, subkey);
-	sodium_bin2base64(subkey_text, sizeof subkey_text, subkey, sizeof subkey, sodium_base64_VARIANT_ORIGINAL);
+	seal_subkey_base64(v->sv->master_key, v->escrow_id, subkey);
 	start = json_pack("{s:s, s:i, s:s, s:s, s:o}", "escrow_id", v->escrow_id, "attempt", v->attempt,
-	    "subkey", subkey_text, "address", v->address, "participants", participants);
+	    "subkey", subkey, "address", v->address, "participants", participants);
 	sodium_memzero(subkey, sizeof subkey);
-	sodium_memzero(subkey_text, sizeof subkey_text);
 	return start;
 }
 

@@ -76,8 +76,7 @@ start_frame(void *owner)
 {
 	struct escrow *e = owner;
 	const struct config *c = e->sv->config;
-	unsigned char subkey[SEAL_KEY_BYTES];
-	char subkey_text[sodium_base64_ENCODED_LEN(SEAL_KEY_BYTES, sodium_base64_VARIANT_ORIGINAL)], wallet[80];
+	char subkey[SEAL_KEY_TEXT], wallet[80];
 	json_t *participants = json_array(), *start;
 
 	for (int r = 0; r < ROLE_COUNT; r++) {
@@ -87,13 +86,11 @@ start_frame(void *owner)
 		json_array_append_new(participants, json_pack("{s:s, s:s, s:o}", "role", role_name((enum role)r),
 		    "wallet", wallet, "endpoint", endpoint_describe(e->endpoints[r])));
 	}
-	seal_subkey(e->sv->master_key, e->id, subkey);
-	sodium_bin2base64(subkey_text, sizeof subkey_text, subkey, sizeof subkey, sodium_base64_VARIANT_ORIGINAL);
+	seal_subkey_base64(e->sv->master_key, e->id, subkey);
 	start = json_pack("{s:s, s:i, s:s, s:s, s:I, s:o}", "escrow_id", e->id, "attempt", e->guard.attempt,
-	    "subkey", subkey_text, "gate", c->gate == GATE_REOPEN ? "reopen" : "seed",
+	    "subkey", subkey, "gate", c->gate == GATE_REOPEN ? "reopen" : "seed",
 	    "stagger_ms", (json_int_t)c->stagger_delay_ms, "participants", participants);
 	sodium_memzero(subkey, sizeof subkey);
-	sodium_memzero(subkey_text, sizeof subkey_text);
 	return start;
 }
 
