@@ -82,6 +82,11 @@ on_event(struct bufferevent *bev, short what, void *arg)
 {
 	struct channel *channel = arg;
 
+	/* the other side has closed; what it said before is still to be read, and EOF comes behind it */
+	if ((what & BEV_EVENT_ERROR) && (what & BEV_EVENT_WRITING)) {
+		bufferevent_disable(bev, EV_WRITE);
+		return;
+	}
 	if (what & BEV_EVENT_ERROR)
 		end(channel, errno == ECONNRESET || errno == EPIPE ? CHANNEL_EOF : CHANNEL_ERROR, strerror(errno));
 	else if (evbuffer_get_length(bufferevent_get_input(bev)) > 0)

@@ -20,7 +20,8 @@
  *             the last frame; the worker exits at once. By outcome:
  *             "done"     tend:  {rtt_ms, version, closed_wallet}
  *                        check: {roles: ["buyer", …]}   these were verified
- *                        setup: {}                      after the ack of publish
+ *                        setup: {clean}                 after the ack of publish; clean false:
+ *                                                       a wallet may still be open
  *             "busy"     {lock, holder}                 a lock stayed busy; no wallet was touched
  *             "stopped"  {}                             after stop, between two steps
  *             "failed"   {cause, reason, role?, endpoint?, call?, fatal}

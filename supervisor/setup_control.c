@@ -326,7 +326,8 @@ on_gone(void *owner, const struct worker_end *end)
 	} else if (outcome == NULL) {
 		end_without_word(e, end);
 	} else if (strcmp(outcome, "done") == 0) {
-		release_endpoints(e, ENDPOINT_EV_RELEASED, NULL);
+		release_endpoints(e, json_is_true(json_object_get(end->finished, "clean")) ? ENDPOINT_EV_RELEASED
+		    : ENDPOINT_EV_ABANDONED, NULL);
 		end_attempt(e, CAUSE_INTERNAL, "the worker said that it was done before the address was published",
 		    false, true); /* has no effect on one that is Ready */
 	} else if (strcmp(outcome, "busy") == 0) {

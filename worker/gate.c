@@ -37,6 +37,7 @@ take_same_address(struct party *p, json_t *result)
 }
 
 static const struct op reopen_script[] = {
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
 	{.method = "close_wallet"},
 	{.method = "open_wallet", .params = params_open},
 	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
@@ -47,6 +48,7 @@ static const struct op reopen_script[] = {
 
 /* After publication: the wallets are stored, and the endpoints are left clean. */
 static const struct op close_script[] = {
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
 	{.method = "close_wallet", .accepted_error = -13 /* none is open */},
 	{.method = NULL},
 };
@@ -155,7 +157,7 @@ static void
 on_closed(struct party *p)
 {
 	if (++closed == p->job->party_count)
-		job_finish(p->job, "done", NULL);
+		job_finish(p->job, "done", json_pack("{s:b}", "clean", !p->job->unclean));
 }
 
 bool
@@ -163,6 +165,7 @@ gate_acked(struct job *job, json_int_t serial)
 {
 	if (published == 0 || serial != published)
 		return false;
+	job->published = true;
 	for (int i = 0; i < job->party_count && !job->ended; i++)
 		job_run_script(&job->parties[i], close_script, on_closed);
 	return true;

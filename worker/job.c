@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/duration.h"
 #include "common/log.h"
 #include "ipc/channel.h"
 
@@ -61,11 +62,22 @@ job_finish(struct job *job, const char *outcome, json_t *fields)
 	event_base_loopbreak(job->base);
 }
 
+/* A path may hold any bytes, and a cut may fall inside a character: JSON takes
+ * neither. */
+static void
+replace_non_ascii(char *text)
+{
+	for (; *text != '\0'; text++) {
+		if ((unsigned char)*text >= 0x80)
+			*text = '?';
+	}
+}
+
 void
 job_fail(struct job *job, struct party *party, const char *call, enum failure_cause cause, bool fatal,
     const char *format, ...)
 {
-	char text[320], reason[480], who[80] = "";
+	char text[400], reason[600], who[80] = "";
 	va_list values;
 
 	va_start(values, format);
@@ -77,6 +89,12 @@ job_fail(struct job *job, struct party *party, const char *call, enum failure_ca
 		snprintf(reason, sizeof reason, "%s%s on %.120s: %s", who, call, party->url, text);
 	else
 		snprintf(reason, sizeof reason, "%s%s", who, text);
+	replace_non_ascii(reason);
+	if (job->published) {
+		job->unclean = true;
+		log_warn("after_publication", F_STR("escrow", job->escrow_id), F_STR("reason", reason));
+		return;
+	}
 	job_finish(job, "failed", json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:b}", "cause", failure_cause_name(cause),
 	    "reason", reason, "role", party != NULL && party->role != ROLE_ANY ? role_name(party->role) : NULL,
 	    "endpoint", party != NULL ? party->endpoint : NULL, "call", call, "fatal", fatal));
@@ -95,24 +113,25 @@ job_stop_if_idle(struct job *job)
 	return true;
 }
 
-/* Names what was waited for. */
+/* Names what was waited for: the first of them, for nothing counts after it. */
 static void
 on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct job *job = arg;
+	char after[32];
 
 	(void)fd;
 	(void)what;
+	duration_format(clock_monotonic_ms() - job->began_ms, after, sizeof after);
 	for (int i = 0; i < job->party_count; i++) {
 		struct party *p = &job->parties[i];
-		if (p->op != NULL) {
-			job_fail(job, p, p->op->method, CAUSE_TIMEOUT, false, "no answer when the time was over after %lld s; "
-			    "its outcome is unknown", (long long)(clock_monotonic_ms() - job->began_ms) / 1000);
-			return;
-		}
+		if (p->op != NULL)
+			job_fail(job, p, p->op->method, CAUSE_TIMEOUT, false, "no answer when the time was over after %s; %s", after,
+			    rpc_was_sent(p->rpc) ? "its outcome is unknown" : "the request was not sent");
 	}
-	job_fail(job, NULL, NULL, CAUSE_TIMEOUT, false, "the time was over after %lld s",
-	    (long long)(clock_monotonic_ms() - job->began_ms) / 1000);
+	job_fail(job, NULL, NULL, CAUSE_TIMEOUT, false, "the time was over after %s", after);
+	if (job->published)
+		job_finish(job, "done", json_pack("{s:b}", "clean", 0));
 }
 
 /* --- reports -------------------------------------------------------------- */
@@ -233,6 +252,10 @@ take_party(struct job *job, json_t *participant)
 
 	if (job->party_count == ROLE_COUNT || role == NULL || !role_parse(role, false, &p->role))
 		return false;
+	for (int i = 0; i < job->party_count; i++) {
+		if (job->parties[i].role == p->role)
+			return false;
+	}
 	p->job = job;
 	job->party_count++;
 	copy_text(p->wallet, sizeof p->wallet, participant, "wallet");
@@ -266,6 +289,13 @@ take_escrow(struct job *job, json_t *start)
 	return job->party_count > 0;
 }
 
+/* The round engine knows no party but its own three. */
+static bool
+take_setup(struct job *job, json_t *start)
+{
+	return take_escrow(job, start) && job->party_count == ROLE_COUNT;
+}
+
 static bool
 take_single_endpoint(struct job *job, json_t *start)
 {
@@ -281,7 +311,7 @@ static const struct {
 	void (*begin)(struct job *job);
 	void (*acked)(struct job *job, json_int_t serial);
 } kinds[] = {
-	{"setup", take_escrow, setup_begin, setup_acked},
+	{"setup", take_setup, setup_begin, setup_acked},
 	{"tend", take_single_endpoint, tend_begin, NULL},
 	{"check", take_escrow, check_begin, NULL},
 };
@@ -340,6 +370,7 @@ job_clear(struct job *job)
 		wipe_text(&p->message);
 		wipe_text(&p->previous);
 		wipe_text(&p->seed);
+		json_decref(p->is_multisig);
 		free(p->wallet_dir);
 		if (p->delayed != NULL)
 			event_free(p->delayed);

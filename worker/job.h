@@ -98,10 +98,12 @@ struct job {
 	int lock_count;
 	struct event *lock_retry;
 	json_int_t serial;        /* of the last report */
+	json_int_t acked_serial;  /* of the last ack */
 	int unacked;
 	bool stopping;            /* no new step */
 	bool published;           /* the address is committed: nothing can fail any more */
 	bool ended;               /* finished was sent: nothing happens any more */
+	bool unclean;             /* after publication something went wrong: a wallet may still be open */
 	int exit_status;
 	void (*begin)(struct job *job);   /* the locks are held */
 	void (*acked)(struct job *job, json_int_t serial);

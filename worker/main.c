@@ -67,6 +67,21 @@ on_start(json_t *frame)
 	job_take_locks(&job);
 }
 
+/* Reports are committed, and so acknowledged, in order. */
+static void
+on_ack(json_t *frame)
+{
+	json_int_t serial = json_integer_value(json_object_get(frame, "serial"));
+
+	if (job.acked == NULL || serial != job.acked_serial + 1 || serial > job.serial) {
+		leave(WORKER_EXIT_PROTOCOL);
+		return;
+	}
+	job.acked_serial = serial;
+	job.unacked--;
+	job.acked(&job, serial);
+}
+
 static void
 on_frame(json_t *frame, void *arg)
 {
@@ -89,9 +104,8 @@ on_frame(json_t *frame, void *arg)
 	} else if (type == MESSAGE_STOP) {
 		job.stopping = true;
 		job_stop_if_idle(&job);
-	} else if (job.acked != NULL) {
-		job.unacked--;
-		job.acked(&job, json_integer_value(json_object_get(frame, "serial")));
+	} else {
+		on_ack(frame);
 	}
 }
 
@@ -125,10 +139,22 @@ lock_down(void)
 	umask(077);
 }
 
+static bool
+has_supervisor(void)
+{
+	struct stat st;
+
+	return fstat(IPC_FD, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
 int
 main(void)
 {
 	lock_down();
+	if (!has_supervisor()) {
+		fprintf(stderr, "msigd-worker: started by msigd(8) only, with a socket as descriptor %d\n", IPC_FD);
+		return WORKER_EXIT_PROTOCOL;
+	}
 	if (sodium_init() == -1)
 		return WORKER_EXIT_RESOURCES;
 	json_set_alloc_funcs(malloc, wiping_free);

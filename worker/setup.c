@@ -132,10 +132,12 @@ run_step(struct party *p)
 static void
 on_delay(evutil_socket_t fd, short what, void *arg)
 {
+	struct party *p = arg;
+
 	(void)fd;
 	(void)what;
-	if (!((struct party *)arg)->job->ended)
-		run_step(arg);
+	if (!p->job->ended && !p->job->stopping)
+		run_step(p);
 }
 
 /* stagger-delay lies between two make_multisig. */
@@ -169,29 +171,44 @@ turn_page(struct job *job)
 	}
 }
 
-/* All have done the round. False: the job has ended. */
+/* All have done the round: they are ready, or have more to say. */
 static bool
-agree_on_ready(struct job *job, bool *ready)
+all_equally_ready(const struct job *job)
 {
-	struct party *p = job->parties;
-
-	*ready = p[0].ready;
-	for (int i = 1; i < job->party_count; i++) {
-		if (p[i].ready == *ready)
-			continue;
-		job_fail(job, NULL, NULL, CAUSE_GATE, false, "the %s's wallet is %s and the %s's is %s after kex round %d",
-		    role_name(p[0].role), p[0].ready ? "ready" : "not ready", role_name(p[i].role),
-		    p[i].ready ? "ready" : "not ready", p[i].round);
-		return false;
-	}
-	for (int i = 0; i < job->party_count && !*ready; i++) {
-		if (p[i].message == NULL) {
-			job_fail(job, &p[i], step_call(p[i].round), CAUSE_WALLET_ERROR, false,
-			    "the wallet has no message more and is not ready");
+	for (int i = 0; i < job->party_count; i++) {
+		const struct party *p = &job->parties[i];
+		if (p->ready != job->parties[0].ready || (!p->ready && p->message == NULL))
 			return false;
-		}
 	}
 	return true;
+}
+
+static bool
+any_said_twice(const struct job *job)
+{
+	for (int i = 0; i < job->party_count; i++) {
+		for (int k = 0; k < i; k++) {
+			const char *a = job->parties[i].message, *b = job->parties[k].message;
+			if (a != NULL && b != NULL && strcmp(a, b) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+static void
+fail_disagreement(struct job *job)
+{
+	char said[128];
+	size_t n = 0;
+
+	for (int i = 0; i < job->party_count; i++) {
+		const struct party *p = &job->parties[i];
+		n += (size_t)snprintf(said + n, sizeof said - n, "%s%s: %s", i > 0 ? ", " : "", role_name(p->role),
+		    p->ready ? "ready" : p->message != NULL ? "not ready" : "not ready, no message");
+	}
+	job_fail(job, NULL, NULL, CAUSE_GATE, false, "after kex round %d the wallets do not agree: %s",
+	    job->parties[0].round, said);
 }
 
 /* Sends a result with the intents it makes possible. */
@@ -219,7 +236,6 @@ on_step_done(struct party *p)
 	struct job *job = p->job;
 	unsigned self = 1u << (p - job->parties);
 	json_t *result = result_json(p);
-	bool ready = false;
 
 	if (result == NULL)
 		return;
@@ -233,12 +249,17 @@ on_step_done(struct party *p)
 		return;
 	}
 	arrived = 0;
-	if (p->round >= ROUND_MAKE && !agree_on_ready(job, &ready)) {
-		json_decref(result);
+	if (any_said_twice(job) || (p->round >= ROUND_MAKE && !all_equally_ready(job))) {
+		report(p, result, 0, false);
+		if (any_said_twice(job))
+			job_fail(job, NULL, NULL, CAUSE_GATE, false, "in kex round %d two wallets said the same: one wallet serves "
+			    "two roles", p->round);
+		else
+			fail_disagreement(job);
 		return;
 	}
-	report(p, result, ready ? 0 : everyone(job), ready);
-	if (!ready)
+	report(p, result, p->ready ? 0 : everyone(job), p->ready);
+	if (!p->ready)
 		turn_page(job);
 }
 

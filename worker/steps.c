@@ -12,7 +12,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { NO_ATTRIBUTE = -45 };
+enum {
+	NO_ATTRIBUTE = -45,
+	MESSAGE_MAX = 16 * 1024 /* some hundred bytes in truth; it has to fit a frame, sealed, beside the .keys */
+};
 
 /* --- what the calls take and give ------------------------------------------------- */
 
@@ -76,12 +79,19 @@ take_message(struct party *p, json_t *result)
 {
 	const char *message = json_string_value(json_object_get(result, "multisig_info"));
 
-	if (message == NULL || (p->round < 3 && *message == '\0')) {
+	if (message == NULL || (p->round < ROUND_EXCHANGE && *message == '\0')) {
 		job_fail(p->job, p, p->op->method, CAUSE_WALLET_ERROR, false, "the wallet gives no message");
 		return false;
 	}
-	if (*message != '\0')
-		p->message = strdup(message);
+	if (strlen(message) > MESSAGE_MAX) {
+		job_fail(p->job, p, p->op->method, CAUSE_WALLET_ERROR, false, "the wallet gives a message of %zu bytes",
+		    strlen(message));
+		return false;
+	}
+	if (*message != '\0' && (p->message = strdup(message)) == NULL) {
+		job_fail(p->job, p, p->op->method, CAUSE_INTERNAL, false, "out of memory");
+		return false;
+	}
 	return true;
 }
 
@@ -159,16 +169,16 @@ static const struct op create_script[] = {
 };
 
 static const struct op prepare_script[] = {
-	{.method = "is_multisig", .take = take_not_multisig},
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
+	{.method = "is_multisig", .take = take_multisig_later},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp_not_multisig},
 	{.method = "prepare_multisig", .params = params_prepare, .take = take_message, .main = true},
 	{.method = "store"},
 	{.method = NULL},
 };
 
 static const struct op make_script[] = {
-	{.method = "is_multisig", .take = take_not_multisig},
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
+	{.method = "is_multisig", .take = take_multisig_later},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp_not_multisig},
 	{.method = "make_multisig", .params = params_make, .take = take_message, .main = true},
 	{.method = "is_multisig", .take = take_multisig},
 	{.method = "store"},
@@ -176,8 +186,8 @@ static const struct op make_script[] = {
 };
 
 static const struct op exchange_script[] = {
-	{.method = "is_multisig", .take = take_multisig},
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
+	{.method = "is_multisig", .take = take_multisig_later},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp_multisig},
 	{.method = "exchange_multisig_keys", .params = params_exchange, .take = take_message, .main = true},
 	{.method = "is_multisig", .take = take_multisig},
 	{.method = "store"},

@@ -15,7 +15,9 @@
 #include "worker/job.h"
 
 /* wallet-rpc's errors that mean something of their own (wallet_rpc_server_error_codes.h) */
-enum { NO_WALLET_OPEN = -13, ALREADY_MULTISIG = -28, NO_ATTRIBUTE = -45 };
+enum { NO_WALLET_OPEN = -13, WRONG_PASSWORD = -22, ALREADY_MULTISIG = -28, NO_ATTRIBUTE = -45 };
+
+enum { SEED_MIN = 128, SEED_MAX = 2048 /* three have to fit a frame, beside the .keys */ };
 
 /* --- running a script ----------------------------------------------------- */
 
@@ -33,6 +35,9 @@ fail_error(struct party *p, const struct rpc_result *r)
 	else if (r->code == NO_ATTRIBUTE && strcmp(call, "get_attribute") == 0)
 		job_fail(p->job, p, call, CAUSE_STAMP_MISMATCH, false, "%s: the wallet that is open there bears no stamp, so it "
 		    "is not %s; does another program use this endpoint?", r->why, p->wallet);
+	else if (r->code == WRONG_PASSWORD && strcmp(call, "change_wallet_password") == 0)
+		job_fail(p->job, p, call, CAUSE_STAMP_MISMATCH, false, "%s: another wallet is open there than %s; does another "
+		    "program use this endpoint?", r->why, p->wallet);
 	else if (strcmp(call, "open_wallet") == 0)
 		job_fail(p->job, p, call, CAUSE_WALLET_FILES, false, "wallet %s: %s", p->wallet, r->why);
 	else
@@ -248,8 +253,8 @@ take_validity(struct party *p, json_t *result)
 {
 	const char *nettype = json_string_value(json_object_get(result, "nettype"));
 
-	if (!json_is_true(json_object_get(result, "valid")) || json_is_true(json_object_get(result, "integrated")) ||
-	    json_is_true(json_object_get(result, "subaddress")) || nettype == NULL) {
+	if (!json_is_true(json_object_get(result, "valid")) || !json_is_false(json_object_get(result, "integrated")) ||
+	    !json_is_false(json_object_get(result, "subaddress")) || nettype == NULL) {
 		job_fail(p->job, p, p->op->method, CAUSE_GATE, false, "the wallet's address is no valid primary address");
 		return false;
 	}
@@ -275,7 +280,7 @@ take_seed(struct party *p, json_t *result)
 {
 	const char *seed = json_string_value(json_object_get(result, "key"));
 
-	if (seed == NULL || strlen(seed) < 128 || strspn(seed, "0123456789abcdef") != strlen(seed)) {
+	if (seed == NULL || strlen(seed) < SEED_MIN || strlen(seed) > SEED_MAX || strspn(seed, "0123456789abcdef") != strlen(seed)) {
 		job_fail(p->job, p, p->op->method, CAUSE_GATE, false, "the wallet gives no multisig seed");
 		return false;
 	}

@@ -14,6 +14,7 @@ enum {
 	HTTP_OK = 200,
 	HTTP_UNAUTHORIZED = 401,
 	CONNECT_TIMEOUT_MS = 10000,
+	TLS_TIMEOUT_MS = 60000, /* connecting and handshake, for which a wallet-rpc that is busy has no time */
 	REFUSALS_MAX = 2,       /* a login refused more often with a body is not accepted later */
 	ANSWER_FIRST = 4096,    /* most answers are shorter */
 	SECRET_RUN = 40         /* so many letters and digits in a row are no word */
@@ -440,16 +441,17 @@ static void
 set_options(struct rpc_endpoint *ep, const char *url, const char *login, const char *ca_file)
 {
 	CURL *easy = ep->easy;
+	bool https = strncmp(url, "https:", 6) == 0;
 	char full[512];
 
 	snprintf(full, sizeof full, "%s/json_rpc", url);
 	curl_easy_setopt(easy, CURLOPT_URL, full);
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, strncmp(url, "https", 5) == 0 ? "https" : "http");
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, https ? "https" : "http");
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, https ? (long)TLS_TIMEOUT_MS : (long)CONNECT_TIMEOUT_MS);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, ep);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, ep->error);
 	curl_easy_setopt(easy, CURLOPT_POST, 1L);
