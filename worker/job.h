@@ -155,7 +155,6 @@ bool take_stamp(struct party *party, json_t *result);
  * another wallet is reported as what it is. */
 bool take_multisig_later(struct party *party, json_t *result);
 bool take_stamp_not_multisig(struct party *party, json_t *result);
-bool take_stamp_multisig(struct party *party, json_t *result);
 
 bool take_not_multisig(struct party *party, json_t *result);
 bool take_multisig(struct party *party, json_t *result);  /* 2 of 3; sets ready */

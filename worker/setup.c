@@ -77,8 +77,8 @@ message_json(struct party *p)
 static json_t *
 result_json(struct party *p)
 {
-	bool ok;
-	char *keys = wallet_sealed_keys(p, p->round, &ok);
+	bool ok = true;
+	char *keys = step_writes(p->round) ? wallet_sealed_keys(p, p->round, &ok) : NULL;
 	json_t *result;
 
 	if (!ok)

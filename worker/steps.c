@@ -1,8 +1,8 @@
 /*
  * The steps of a set-up as scripts: create_wallet, prepare_multisig,
- * make_multisig, exchange_multisig_keys. Each but the first begins with the
- * proof by stamp, directly before the call that changes the wallet, and each
- * ends with store. When a step runs is setup.c's business.
+ * make_multisig, exchange_multisig_keys. The call that changes the wallet comes
+ * directly after the proof by stamp, and before store. When a step runs is
+ * setup.c's business.
  */
 #include "worker/steps.h"
 
@@ -168,11 +168,10 @@ static const struct op create_script[] = {
 	{.method = NULL},
 };
 
+/* Writes nothing to disk (MONERO.md), so there is nothing to store. */
 static const struct op prepare_script[] = {
-	{.method = "is_multisig", .take = take_multisig_later},
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp_not_multisig},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
 	{.method = "prepare_multisig", .params = params_prepare, .take = take_message, .main = true},
-	{.method = "store"},
 	{.method = NULL},
 };
 
@@ -186,8 +185,7 @@ static const struct op make_script[] = {
 };
 
 static const struct op exchange_script[] = {
-	{.method = "is_multisig", .take = take_multisig_later},
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp_multisig},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
 	{.method = "exchange_multisig_keys", .params = params_exchange, .take = take_message, .main = true},
 	{.method = "is_multisig", .take = take_multisig},
 	{.method = "store"},
@@ -214,6 +212,12 @@ const char *
 step_call(int round)
 {
 	return steps[step_of(round)].call;
+}
+
+bool
+step_writes(int round)
+{
+	return round != ROUND_PREPARE;
 }
 
 const struct op *

@@ -10,6 +10,9 @@ enum { ROUND_CREATE, ROUND_PREPARE, ROUND_MAKE, ROUND_EXCHANGE /* and every one 
 /* "create_wallet", "prepare_multisig", … */
 const char *step_call(int round);
 
+/* Whether the wallet's files change: then its .keys belong to the result. */
+bool step_writes(int round);
+
 /* Runs with party->round set to that round; leaves party->message (unless the
  * wallet has nothing more to say), party->ready and party->main_ms. */
 const struct op *step_script(int round);

@@ -165,12 +165,6 @@ take_stamp_not_multisig(struct party *p, json_t *result)
 }
 
 bool
-take_stamp_multisig(struct party *p, json_t *result)
-{
-	return take_stamp(p, result) && take_multisig(p, p->is_multisig);
-}
-
-bool
 take_not_multisig(struct party *p, json_t *result)
 {
 	if (json_is_false(json_object_get(result, "multisig")))
