@@ -3,6 +3,7 @@ left, and no log has an error that the test did not expect."""
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -141,3 +142,47 @@ def rpcs(root):
 def dead():
     """An endpoint where nobody listens."""
     return harness.section("dead", f"http://127.0.0.1:{harness.free_ports()}")
+
+
+# --- clients that are slow on purpose -------------------------------------------------
+
+class SlowClients:
+    """An msigd, and clients of it that stop in the middle of what they do."""
+
+    def __init__(self, folder):
+        self.msigd = Msigd(folder, [harness.section("dead", f"http://127.0.0.1:{harness.free_ports()}")]).start()
+        self.halves = {what: self._half(text) for what, text in {
+            "a connection that says nothing": b"", "half a line": b"POST /json_r", "half a header": b"POST /json_rpc HTTP/1.1\r\nHost: x\r\n",
+            "half a body": b'POST /json_rpc HTTP/1.1\r\nContent-Length: 1000\r\n\r\n{"jsonrpc"'}.items()}
+        for _ in range(6):
+            self.msigd.post([{"jsonrpc": "2.0", "id": i, "method": "open_escrow"} for i in range(1000)])
+        self.stuck = self._half(b"GET /events?since=0 HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.quiet = self.msigd.events()
+
+    def _half(self, text):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(self.msigd.socket))
+        connection.sendall(text)
+        return connection
+
+    def close(self):
+        for connection in [self.stuck, *self.halves.values()]:
+            connection.close()
+        self.quiet.close()
+        self.msigd.stop()
+        assert not self.msigd.faults()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def slow_clients(root, request):
+    """Begun with the run, for they take a while."""
+    if not any("slow_clients" in item.nodeid for item in request.session.items):
+        yield None
+        return
+    clients = SlowClients(root / "slow")
+    yield clients
+    clients.close()
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: "slow_clients" in item.nodeid)

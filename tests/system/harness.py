@@ -26,7 +26,7 @@ from pathlib import Path
 STAGE = Path(os.environ.get("MSIGD_STAGE", "/usr/local"))
 STAGE_SANITIZED = Path(os.environ["MSIGD_STAGE_SANITIZED"]) if "MSIGD_STAGE_SANITIZED" in os.environ else None
 ROLES = ("buyer", "vendor", "arbiter")
-LIMIT = 60  # seconds: after these something hangs; never a measure
+LIMIT = 300  # seconds: after these something hangs; never a measure
 CALLS = ["create", "prepare", "make", "exchange", "exchange"]
 
 
@@ -236,9 +236,10 @@ def _write_private(path, text):
 
 class Proxy:
     """Stands between msigd and a wallet-rpc. `rule(method, params, nth)` says what
-    becomes of a call: None lets it pass; "refuse" closes the connection unsent;
-    "swallow" sends it on and closes instead of answering; a threading.Event
-    holds it back until that is set. nth counts the calls of that method from 1.
+    becomes of a call: None lets it pass; "swallow" sends it on and closes instead
+    of answering; "leave" lets it pass, and then nobody listens any more until
+    listen() is called; a threading.Event holds it back until that is set. nth
+    counts the calls of that method from 1.
     `calls` lists (method, params, the wallet that was open) as they came."""
 
     def __init__(self, rpc, rule=None):
@@ -247,9 +248,8 @@ class Proxy:
         self.open_wallet = None
         self.lock = threading.Lock()
         self.connections = set()
-        self.server = socket.create_server(("127.0.0.1", free_ports()))
-        self.port = self.server.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.port = free_ports()
+        self.listen()
 
     wallets = property(lambda self: self.rpc.wallets)
     login_file = certificate = None
@@ -259,15 +259,19 @@ class Proxy:
         with self.lock:
             return [call for call in self.calls if call[0] == method]
 
+    def listen(self):
+        self.server = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, args=(self.server,), daemon=True).start()
+
     def close(self):
-        self.server.close()
+        _shut(self.server)
         for connection in list(self.connections):
             _shut(connection)
 
-    def _accept(self):
+    def _accept(self, server):
         while True:
             try:
-                client, _ = self.server.accept()
+                client, _ = server.accept()
             except OSError:
                 return
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
@@ -285,8 +289,6 @@ class Proxy:
                 if isinstance(action, threading.Event):
                     self.held.set()
                     action.wait(LIMIT)
-                elif action == "refuse":
-                    return
                 if upstream is None:
                     upstream = socket.create_connection(("127.0.0.1", self.rpc.port))
                     answers = upstream.makefile("rb")
@@ -294,6 +296,9 @@ class Proxy:
                 head, body = _read_message(answers)
                 if head is None or action == "swallow":
                     return
+                if action == "leave":
+                    _shut(self.server)
+                    head = re.sub(rb"(?im)^connection:.*\r\n", b"", head).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
                 client.sendall(head + body)
         except OSError:
             pass

@@ -135,19 +135,9 @@ def test_wait_shows_progress_on_a_terminal(msigd, rpcs):
     child = pexpect.spawn(str(STAGE / "bin/msigctl"), ["-s", str(m.socket), "open", "--wait"], timeout=LIMIT, encoding="utf-8",
                           env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", "COLUMNS": "100"}, dimensions=(24, 100))
     child.expect("Exchanging")
-    child.expect(r"[1-9A-HJ-NP-Za-km-z]{95}")
-    address = child.match.group(0)
     child.expect(pexpect.EOF)
+    shown = child.before
     child.close()
     assert child.exitstatus == DONE
-    assert m.api("list_escrows")["escrows"][0]["address"] == address
-
-
-def test_wait_shows_no_progress_in_a_pipe(msigd, rpcs):
-    m = msigd(rpcs)
-    said = m.ctl("open", "--wait", env={**os.environ, "TERM": "xterm"})
-    assert said.returncode == DONE
-    assert "\r" not in said.stdout + said.stderr and "\033" not in said.stdout + said.stderr
-    assert "Exchanging" not in said.stdout + said.stderr
-    assert m.api("list_escrows")["escrows"][0]["address"] in said.stdout
-    assert m.ctl("-q", "open", "--wait", "--id", m.api("list_escrows")["escrows"][0]["escrow_id"]).stdout.strip() in said.stdout
+    address = m.api("list_escrows")["escrows"][0]["address"]
+    assert address in shown and "\r" in shown

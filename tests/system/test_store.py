@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from harness import ApiError, Store, wait_for
+from harness import LIMIT, ApiError, Store, wait_for
 
 STORE_FAILED = 7
 
@@ -119,26 +119,9 @@ def test_escrow_under_way_waits_for_room(msigd, proxy, rpcs, small_disk):
     m = msigd([first, *rpcs[1:]], **{"state-dir": small_disk.path})
     m.expect("store_failed")
     escrow = m.open()
-    assert first.held.wait(60)
+    assert first.held.wait(LIMIT)
     fill_and_be_refused(m, small_disk)
     go_on.set()
     wait_for(lambda: "waits for the store" in m.get(escrow)["status"], "the escrow waits")
     small_disk.empty()
     assert m.ready(escrow)["attempt"] == 1
-
-
-def test_check_finds_all_well_and_a_missing_wallet(msigd, rpcs):
-    m = msigd(rpcs)
-    escrow = m.open()
-    wallets = [p["wallet"] for p in m.ready(escrow)["participants"]]
-    m.idle_again()
-    said = m.ctl("check")
-    assert said.returncode == 0, said.stdout
-    gone = rpcs[0].wallets / f"{wallets[1]}.keys"
-    gone.rename(f"{gone}.away")
-    try:
-        said = m.ctl("-j", "check")
-        assert said.returncode == 1 and wallets[1] in said.stdout and escrow in said.stdout
-    finally:
-        gone.with_name(f"{gone.name}.away").rename(gone)
-    wait_for(lambda: m.get(escrow)["verified_at"], "its verification, after a quiet while")

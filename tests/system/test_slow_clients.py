@@ -1,0 +1,33 @@
+"""Clients that stop in the middle. msigd gives them half a minute: they are set
+up when the run begins (see conftest.py), and looked at here, last of all."""
+
+from harness import wait_for
+
+
+def closed(connection):
+    """Whether msigd has closed it."""
+    try:
+        while connection.recv(65536):
+            pass
+        return True
+    except (BlockingIOError, TimeoutError):
+        return False
+    except ConnectionError:
+        return True
+
+
+def test_half_a_request_is_closed(slow_clients):
+    assert slow_clients.msigd.api("get_info")
+    for what, connection in slow_clients.halves.items():
+        connection.setblocking(False)
+        wait_for(lambda: closed(connection), f"the end of {what}")
+
+
+def test_reader_of_events_that_does_not_read_is_cut_off(slow_clients):
+    wait_for(lambda: slow_clients.msigd.logged("events_reader_cut_off"), "its end")
+    assert slow_clients.msigd.api("get_status")["escrows"]["NotStarted"] == 6000
+
+
+def test_reader_of_events_that_only_waits_is_kept(slow_clients):
+    escrow = slow_clients.msigd.open()
+    slow_clients.quiet.wait(type="escrow_opened", escrow_id=escrow)
