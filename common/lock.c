@@ -55,14 +55,16 @@ read_holder(int fd, char *holder, size_t size)
 		snprintf(holder, size, "an unknown process");
 }
 
-/* What the file says is for people only; the lock itself is the flock. */
+/* What the file says is for people only; the lock itself is the flock. Written
+ * over what stood there and then cut to length: emptying it first would give the
+ * file's block back and ask for a new one. */
 static void
 write_holder(int fd, const char *who)
 {
 	char line[256];
 	int n = snprintf(line, sizeof line, "pid %ld, %s\n", (long)getpid(), who);
 
-	if (ftruncate(fd, 0) == -1 || pwrite(fd, line, (size_t)n, 0) == -1)
+	if (pwrite(fd, line, (size_t)n, 0) == -1 || ftruncate(fd, n) == -1)
 		(void)0;
 }
 

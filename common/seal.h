@@ -25,7 +25,7 @@ struct seal_place {
 	const char *escrow_id; /* normalised UUID */
 	int attempt;
 	enum role role;
-	int round;             /* the step's kex round; 0 for password, and for what the gate seals */
+	int round;             /* the step's kex round; 0 for password and seed */
 	enum seal_kind kind;
 };
 

@@ -13,8 +13,8 @@
  *   report    {serial, results: [RESULT], intents: [INTENT]}
  *             committed in one transaction, then answered with ack. A worker
  *             makes no call that changes a wallet before the ack of its intent.
- *   publish   {serial, address, participants: [{role, seed, keys?}]}
- *             the gate was passed; seed and keys are sealed. Committed, then ack.
+ *   publish   {serial, address, participants: [{role, seed}]}
+ *             the gate was passed; the seeds are sealed. Committed, then ack.
  *   log       {level, event, fields: {…}}             a line for the log
  *   finished  {outcome, …, locks: [{name, wait_ms, hold_ms, busy_tries}]}
  *             the last frame; the worker exits at once. By outcome:

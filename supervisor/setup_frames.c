@@ -237,7 +237,7 @@ setup_store_report(struct escrow *e, json_t *frame)
 }
 
 static enum store_result
-write_publication(struct escrow *e, json_t *frame, struct blob seeds[ROLE_COUNT], struct blob keys[ROLE_COUNT])
+write_publication(struct escrow *e, json_t *frame, struct blob seeds[ROLE_COUNT])
 {
 	struct store_publication p = {
 		.address = text_of(frame, "address"),
@@ -250,13 +250,10 @@ write_publication(struct escrow *e, json_t *frame, struct blob seeds[ROLE_COUNT]
 	json_array_foreach(json_object_get(frame, "participants"), i, participant) {
 		enum role role;
 		role_parse(text_of(participant, "role"), false, &role);
-		if (seeds[role].data != NULL || !decode(text_of(participant, "seed"), &seeds[role]) ||
-		    !decode(text_of(participant, "keys"), &keys[role]))
+		if (seeds[role].data != NULL || !decode(text_of(participant, "seed"), &seeds[role]))
 			return STORE_CONFLICT;
 		p.roles[role].seed = seeds[role].data;
 		p.roles[role].seed_size = seeds[role].size;
-		p.roles[role].keys = keys[role].data;
-		p.roles[role].keys_size = keys[role].size;
 	}
 	return store_publish(e->sv->store, &e->guard, &p);
 }
@@ -264,16 +261,14 @@ write_publication(struct escrow *e, json_t *frame, struct blob seeds[ROLE_COUNT]
 enum store_result
 setup_store_publish(struct escrow *e, json_t *frame)
 {
-	struct blob seeds[ROLE_COUNT] = {{NULL, 0}}, keys[ROLE_COUNT] = {{NULL, 0}};
+	struct blob seeds[ROLE_COUNT] = {{NULL, 0}};
 	enum store_result result;
 
 	if (!store_enter(e->sv->store))
 		return STORE_FAILED;
-	result = write_publication(e, frame, seeds, keys);
-	for (int r = 0; r < ROLE_COUNT; r++) {
+	result = write_publication(e, frame, seeds);
+	for (int r = 0; r < ROLE_COUNT; r++)
 		free(seeds[r].data);
-		free(keys[r].data);
-	}
 	if (result == STORE_OK)
 		result = store_add_event(e->sv->store, e->id, "phase", json_pack("{s:i, s:s, s:s}",
 		    "attempt", e->guard.attempt, "phase", phase_name(PHASE_READY), "address", text_of(frame, "address")));

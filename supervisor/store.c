@@ -235,6 +235,8 @@ configure(struct store *store)
 	    "PRAGMA journal_mode = WAL;"
 	    "PRAGMA synchronous = FULL;"
 	    "PRAGMA foreign_keys = ON;"
+	    /* else what a savepoint would need to roll back goes to a file */
+	    "PRAGMA temp_store = MEMORY;"
 	    "PRAGMA trusted_schema = OFF;"
 	    "PRAGMA cache_size = -1024;"
 	    "PRAGMA journal_size_limit = 4194304;"

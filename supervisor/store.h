@@ -159,16 +159,16 @@ enum store_result store_start_round(struct store *store, struct store_guard *gua
 struct store_publication {
 	const char *address;
 	struct {
-		const void *seed, *keys; /* sealed; keys may be NULL */
-		size_t seed_size, keys_size;
+		const void *seed;        /* sealed; NULL: an external party */
+		size_t seed_size;
 	} roles[ROLE_COUNT];
 	bool verified;                   /* gate = reopen has proven the files already */
 	int64_t now;
 };
 
-/* To Ready: address, seeds and final .keys in one. The .keys of the steps
- * before are of no use any more and go. STORE_CONFLICT also when another
- * escrow has this address. */
+/* To Ready: address and seeds in one; the .keys are there since the result of
+ * the last kex round, and do not change after it. STORE_CONFLICT also when
+ * another escrow has this address. */
 enum store_result store_publish(struct store *store, struct store_guard *guard,
     const struct store_publication *publication);
 
@@ -207,7 +207,7 @@ struct store_step_result {
 	int round;
 	const char *call;
 	int64_t duration_ms;
-	const void *keys;            /* sealed, or NULL */
+	const void *keys;            /* sealed, takes the place of an earlier round's; or NULL */
 	size_t keys_size;
 	const void *message;         /* sealed, or NULL */
 	size_t message_size;

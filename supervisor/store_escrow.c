@@ -372,13 +372,10 @@ publish(struct store *store, struct store_guard *guard, const struct store_publi
 		const char *role = role_name((enum role)r);
 		if (p->roles[r].seed == NULL)
 			continue;
-		result = store_run(store, SQL_SET_SEED, &changed, "titbb", guard->escrow_id, (int64_t)guard->attempt,
-		    role, p->roles[r].seed, p->roles[r].seed_size, p->roles[r].keys, p->roles[r].keys_size);
+		result = store_run(store, SQL_SET_SEED, &changed, "titb", guard->escrow_id, (int64_t)guard->attempt,
+		    role, p->roles[r].seed, p->roles[r].seed_size);
 		if (result == STORE_OK && changed != 1)
 			result = STORE_CONFLICT;
-		if (result == STORE_OK && p->roles[r].keys != NULL)
-			result = store_run(store, SQL_DROP_STEP_KEYS, NULL, "tit", guard->escrow_id,
-			    (int64_t)guard->attempt, role);
 	}
 	if (result != STORE_OK)
 		return result;

@@ -42,9 +42,14 @@ add_result(struct store *store, const struct store_step_result *r)
 	enum store_result result;
 	int changed;
 
-	result = store_run(store, SQL_ADD_RESULT, &changed, "tititiib", r->escrow_id, (int64_t)r->attempt,
-	    role, (int64_t)r->round, r->call, r->now, r->duration_ms, r->keys, r->keys_size);
+	result = store_run(store, SQL_ADD_RESULT, &changed, "tititii", r->escrow_id, (int64_t)r->attempt,
+	    role, (int64_t)r->round, r->call, r->now, r->duration_ms);
 	result = one_row(result, changed);
+	if (result == STORE_OK && r->keys != NULL) {
+		result = store_run(store, SQL_SET_KEYS, &changed, "titib", r->escrow_id, (int64_t)r->attempt,
+		    role, (int64_t)r->round, r->keys, r->keys_size);
+		result = one_row(result, changed);
+	}
 	if (result != STORE_OK || r->message == NULL)
 		return result;
 	return store_run(store, SQL_ADD_MESSAGE, NULL, "tiititb", r->escrow_id, (int64_t)r->attempt,

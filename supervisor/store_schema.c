@@ -10,7 +10,7 @@
 static const char *const migrations[] = {
 	/* 0 -> 1 */
 	"CREATE TABLE escrow ("
-	"  seq        INTEGER PRIMARY KEY AUTOINCREMENT,"
+	"  seq        INTEGER PRIMARY KEY,"  /* in the order of opening; none is ever deleted */
 	"  escrow_id  TEXT NOT NULL UNIQUE CHECK (length(escrow_id) = 36),"
 	"  label      TEXT NOT NULL,"
 	"  metadata   TEXT NOT NULL,"
@@ -42,7 +42,6 @@ static const char *const migrations[] = {
 	"  CHECK ((phase = 'Failed') = (failed_at IS NOT NULL))"
 	") STRICT, WITHOUT ROWID;"
 	"CREATE UNIQUE INDEX attempt_address ON attempt (address) WHERE address IS NOT NULL;"
-	"CREATE INDEX attempt_unfinished ON attempt (escrow_id) WHERE phase NOT IN ('Ready', 'Failed');"
 	"CREATE INDEX attempt_unverified ON attempt (escrow_id) WHERE phase = 'Ready' AND verified_at IS NULL;"
 	"CREATE INDEX attempt_phase ON attempt (phase, escrow_id, attempt);"
 
@@ -56,7 +55,8 @@ static const char *const migrations[] = {
 	"  stamp     TEXT,"
 	"  password  BLOB,"   /* sealed, like seed and keys */
 	"  seed      BLOB,"
-	"  keys      BLOB,"
+	"  keys      BLOB,"   /* the wallet's .keys after the call of kex round keys_round, the last that wrote it */
+	"  keys_round INTEGER,"
 	"  PRIMARY KEY (escrow_id, attempt, role),"
 	"  FOREIGN KEY (escrow_id, attempt) REFERENCES attempt (escrow_id, attempt)"
 	") STRICT;"
@@ -70,10 +70,9 @@ static const char *const migrations[] = {
 	"  intent_at   INTEGER NOT NULL,"
 	"  result_at   INTEGER,"
 	"  duration_ms INTEGER,"
-	"  keys        BLOB,"  /* sealed: the wallet's .keys after the call */
 	"  PRIMARY KEY (escrow_id, attempt, role, round),"
 	"  FOREIGN KEY (escrow_id, attempt) REFERENCES attempt (escrow_id, attempt)"
-	") STRICT;"
+	") STRICT, WITHOUT ROWID;"
 
 	"CREATE TABLE message ("
 	"  escrow_id TEXT NOT NULL,"
@@ -85,10 +84,10 @@ static const char *const migrations[] = {
 	"  sealed    BLOB NOT NULL,"
 	"  PRIMARY KEY (escrow_id, attempt, round, role),"
 	"  FOREIGN KEY (escrow_id, attempt) REFERENCES attempt (escrow_id, attempt)"
-	") STRICT;"
+	") STRICT, WITHOUT ROWID;"
 
 	"CREATE TABLE event ("
-	"  seq       INTEGER PRIMARY KEY AUTOINCREMENT,"
+	"  seq       INTEGER PRIMARY KEY,"  /* the newest is never deleted, so a number is given once */
 	"  escrow_id TEXT,"
 	"  at        INTEGER NOT NULL,"
 	"  type      TEXT NOT NULL,"

@@ -47,7 +47,7 @@ static const char *const texts[SQL_COUNT] = {
 	    " WHERE e.seq > ?1 AND a.phase = ?3 ORDER BY e.seq LIMIT ?2",
 	[SQL_UNFINISHED] =
 	    "SELECT e.escrow_id FROM attempt a JOIN escrow e USING (escrow_id, attempt)"
-	    " WHERE a.phase NOT IN ('Ready', 'Failed') ORDER BY e.seq",
+	    " WHERE a.phase IN ('NotStarted', 'Preparing', 'Exchanging') ORDER BY e.seq",
 	[SQL_NEXT_UNVERIFIED] =
 	    "SELECT e.seq, e.escrow_id FROM attempt a JOIN escrow e USING (escrow_id, attempt)"
 	    " WHERE a.phase = 'Ready' AND a.verified_at IS NULL AND e.seq > ?1 ORDER BY e.seq LIMIT 1",
@@ -67,9 +67,7 @@ static const char *const texts[SQL_COUNT] = {
 	    " finalized_at = ?7, verified_at = iif(?8, ?7, NULL)"
 	    " WHERE " THIS_ATTEMPT " AND phase = ?3 AND round = ?4 AND revision = ?5",
 	[SQL_SET_SEED] =
-	    "UPDATE participant SET seed = ?4, keys = ?5 WHERE " THIS_ATTEMPT " AND role = ?3 AND seed IS NULL",
-	[SQL_DROP_STEP_KEYS] =
-	    "UPDATE step SET keys = NULL WHERE " THIS_ATTEMPT " AND role = ?3",
+	    "UPDATE participant SET seed = ?4 WHERE " THIS_ATTEMPT " AND role = ?3 AND seed IS NULL",
 	[SQL_SET_FAILED] =
 	    "UPDATE attempt SET phase = 'Failed', round = 0, revision = revision + 1, cause = ?6, reason = ?7,"
 	    " failed_at = ?8 WHERE " THIS_ATTEMPT " AND phase = ?3 AND round = ?4 AND revision = ?5",
@@ -82,8 +80,11 @@ static const char *const texts[SQL_COUNT] = {
 	    "UPDATE participant SET stamp = ?5, password = ?6"
 	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND wallet = ?4 AND password IS NULL",
 	[SQL_ADD_RESULT] =
-	    "UPDATE step SET result_at = ?6, duration_ms = ?7, keys = ?8"
+	    "UPDATE step SET result_at = ?6, duration_ms = ?7"
 	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND round = ?4 AND call = ?5 AND result_at IS NULL",
+	[SQL_SET_KEYS] =
+	    "UPDATE participant SET keys = ?5, keys_round = ?4"
+	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND (keys_round IS NULL OR keys_round <= ?4)",
 	[SQL_ADD_MESSAGE] =
 	    "INSERT INTO message (escrow_id, attempt, round, role, length, sha256, sealed)"
 	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -92,8 +93,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_EACH_SEALED] =
 	    "SELECT attempt, role, 0, 'password', password FROM participant WHERE escrow_id = ?1 AND password IS NOT NULL"
 	    " UNION ALL SELECT attempt, role, 0, 'seed', seed FROM participant WHERE escrow_id = ?1 AND seed IS NOT NULL"
-	    " UNION ALL SELECT attempt, role, 0, 'keys', keys FROM participant WHERE escrow_id = ?1 AND keys IS NOT NULL"
-	    " UNION ALL SELECT attempt, role, round, 'keys', keys FROM step WHERE escrow_id = ?1 AND keys IS NOT NULL"
+	    " UNION ALL SELECT attempt, role, keys_round, 'keys', keys FROM participant"
+	    " WHERE escrow_id = ?1 AND keys IS NOT NULL"
 	    " UNION ALL SELECT attempt, role, round, 'message', sealed FROM message WHERE escrow_id = ?1",
 
 	[SQL_ADD_EVENT] = "INSERT INTO event (escrow_id, at, type, data) VALUES (?1, ?2, ?3, ?4)",
@@ -102,7 +103,7 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_EACH_ESCROW_EVENT] =
 	    "SELECT seq, escrow_id, at, type, data FROM event WHERE escrow_id = ?3 AND seq > ?1 ORDER BY seq LIMIT ?2",
 	[SQL_PRUNE_EVENTS] = "DELETE FROM event WHERE seq <= ?1",
-	[SQL_LAST_EVENT] = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'",
+	[SQL_LAST_EVENT] = "SELECT coalesce(max(seq), 0) FROM event",
 };
 
 enum store_result

@@ -96,15 +96,10 @@ static json_t *
 participant_json(struct party *p)
 {
 	struct seal_place place = {p->job->escrow_id, p->job->attempt, p->role, 0, SEAL_SEED};
-	char *seed = seal_base64(p->job->subkey, &place, p->seed, strlen(p->seed)), *keys;
-	json_t *json = NULL;
-	bool ok;
+	char *seed = seal_base64(p->job->subkey, &place, p->seed, strlen(p->seed));
+	json_t *json = json_pack("{s:s, s:s}", "role", role_name(p->role), "seed", seed);
 
-	keys = wallet_sealed_keys(p, 0, &ok);
-	if (ok)
-		json = json_pack("{s:s, s:s, s:s*}", "role", role_name(p->role), "seed", seed, "keys", keys);
 	free(seed);
-	free(keys);
 	return json;
 }
 
@@ -117,8 +112,7 @@ publish(struct job *job)
 		json_t *participant = participant_json(&job->parties[i]);
 		if (participant == NULL) {
 			json_decref(participants);
-			if (!job->ended)
-				job_fail(job, &job->parties[i], NULL, CAUSE_INTERNAL, false, "out of memory");
+			job_fail(job, &job->parties[i], NULL, CAUSE_INTERNAL, false, "out of memory");
 			return;
 		}
 		json_array_append_new(participants, participant);
