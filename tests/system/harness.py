@@ -74,11 +74,19 @@ def _is_free(port):
     return True
 
 
+# Below those that the kernel gives to outgoing connections.
+PORTS = (20000, 32000)
+_given_ports = set()
+
+
 def free_ports(count=1):
-    """The first of so many ports in a row that nobody uses."""
+    """The first of so many ports in a row that nobody uses, and that were not
+    given before."""
     while True:
-        base = random.randrange(30000, 40000 - count)
-        if all(_is_free(base + i) for i in range(count)):
+        base = random.randrange(PORTS[0], PORTS[1] - count)
+        wanted = set(range(base, base + count))
+        if not wanted & _given_ports and all(map(_is_free, wanted)):
+            _given_ports.update(wanted)
             return base
 
 
