@@ -30,8 +30,8 @@ struct rpc_client {
 /* One call under way. */
 struct exchange {
 	char *body;
-	size_t size, offset;
-	bool body_out;          /* some of it was handed to libcurl to send */
+	size_t size;
+	bool body_out;          /* some of it went out, since the last refused login */
 	int status;             /* of the last status line seen since a byte of the body went out; 0: none */
 	int refusals;           /* how often a login was refused with a body */
 	char *answer;
@@ -87,36 +87,35 @@ nothing_can_happen(const struct exchange *x)
 	return !x->body_out || x->status == HTTP_UNAUTHORIZED;
 }
 
-static size_t
-on_send(char *to, size_t size, size_t count, void *arg)
+/* Told of every byte, after it went out: so it is known of each request whether
+ * its body did. The first request of a login has none. */
+static int
+on_sent(CURL *easy, curl_infotype type, char *data, size_t size, void *arg)
 {
 	struct exchange *x = ((struct rpc_endpoint *)arg)->exchange;
-	size_t n = size * count;
 
-	if (n > x->size - x->offset)
-		n = x->size - x->offset;
-	memcpy(to, x->body + x->offset, n);
-	x->offset += n;
-	if (n > 0) {
+	(void)easy;
+	(void)data;
+	if (type == CURLINFO_DATA_OUT && size > 0 && x != NULL) {
 		x->body_out = true;
 		x->status = 0; /* a 401 from before says nothing about this body */
 	}
-	return n;
+	return 0;
 }
 
-/* The body may go out again only when nothing can come of the first one. */
+/* Before every request, also those that libcurl makes by itself: after a 401,
+ * and once more when a kept connection turns out to be dead. The body may go
+ * out again only when nothing can come of the first one. */
 static int
-on_rewind(void *arg, curl_off_t offset, int origin)
+on_request(void *arg, char *peer, char *self, int peer_port, int self_port)
 {
 	struct exchange *x = ((struct rpc_endpoint *)arg)->exchange;
 
-	if (origin != SEEK_SET || offset != 0 || !nothing_can_happen(x))
-		return CURL_SEEKFUNC_FAIL;
-	if (x->body_out && ++x->refusals > REFUSALS_MAX)
-		return CURL_SEEKFUNC_FAIL;
-	x->offset = 0;
+	(void)peer, (void)self, (void)peer_port, (void)self_port;
+	if (!nothing_can_happen(x) || (x->body_out && ++x->refusals > REFUSALS_MAX))
+		return CURL_PREREQFUNC_ABORT;
 	x->body_out = false;
-	return CURL_SEEKFUNC_OK;
+	return CURL_PREREQFUNC_OK;
 }
 
 /* A second connection once the body went out would be a silent re-send. */
@@ -233,8 +232,8 @@ judge_failure(struct rpc_endpoint *ep, struct exchange *x, CURLcode code, struct
 		return judge_status(x, r);
 	if (x->body_out && code == CURLE_OPERATION_TIMEDOUT)
 		return give_reason(r, RPC_UNKNOWN, "no answer in time%s; its outcome is unknown", "");
-	/* what libcurl could not do was to connect again: on_open_socket() forbade it */
-	if (x->body_out && code == CURLE_COULDNT_CONNECT)
+	/* what libcurl could not do was to send it again: on_open_socket() or on_request() forbade it */
+	if (x->body_out && (code == CURLE_COULDNT_CONNECT || code == CURLE_ABORTED_BY_CALLBACK))
 		return give_reason(r, RPC_UNKNOWN, "the connection was lost after the request went out%s; "
 		    "its outcome is unknown", "");
 	if (x->body_out)
@@ -376,9 +375,10 @@ on_set_timer(CURLM *multi, long ms, void *arg)
 	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
 
 	(void)multi;
-	if (ms < 0)
-		event_del(client->timer);
-	else
+	event_del(client->timer);
+	if (ms == 0)
+		event_active(client->timer, EV_TIMEOUT, 0); /* in this turn of the loop: saves a look at the sockets */
+	else if (ms > 0)
 		event_add(client->timer, &tv);
 	return 0;
 }
@@ -456,18 +456,21 @@ set_options(struct rpc_endpoint *ep, const char *url, const char *login, const c
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, ep->error);
 	curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, ep->headers);
-	curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_send);
-	curl_easy_setopt(easy, CURLOPT_READDATA, ep);
-	curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_rewind);
-	curl_easy_setopt(easy, CURLOPT_SEEKDATA, ep);
+	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
+	curl_easy_setopt(easy, CURLOPT_PREREQDATA, ep);
+	curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_sent);
+	curl_easy_setopt(easy, CURLOPT_DEBUGDATA, ep);
+	curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L); /* or on_sent() is not called; nothing is printed */
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, ep);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, ep);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_receive);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, ep);
-	if (ca_file != NULL)
+	if (ca_file != NULL) {
 		curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* in place of the system's authorities, not beside them */
+	}
 	if (login != NULL)
 		set_login(easy, login);
 }
@@ -542,6 +545,8 @@ rpc_call(struct rpc_endpoint *ep, const char *method, json_t *params, int64_t ti
 	x->began_ms = clock_monotonic_ms();
 	ep->exchange = x;
 	ep->error[0] = '\0';
+	/* so that head and body go out at once: from a function libcurl sends them apart */
+	curl_easy_setopt(ep->easy, CURLOPT_POSTFIELDS, x->body);
 	curl_easy_setopt(ep->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->size);
 	curl_easy_setopt(ep->easy, CURLOPT_TIMEOUT_MS, (long)(timeout_ms > 0 ? timeout_ms : 1));
 	return curl_multi_add_handle(ep->client->multi, ep->easy) == CURLM_OK;

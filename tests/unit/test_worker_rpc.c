@@ -17,6 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "worker/wallet_rpc.h"
 
@@ -40,9 +43,17 @@ struct scene {
 static struct event_base *base;
 static struct rpc_endpoint *endpoint;
 static const struct scene *scene;
-static int requests, bodies, calls_left, port;
+static int requests, bodies, sends, calls_left, port;
 static enum rpc_outcome outcome;
 static char why[RPC_WHY_MAX];
+
+/* In place of the C library's, which libcurl calls: the server does not use it. */
+ssize_t
+send(int fd, const void *data, size_t size, int flags)
+{
+	sends++;
+	return syscall(SYS_sendto, fd, data, size, flags, NULL, 0);
+}
 
 /* --- the server ----------------------------------------------------------- */
 
@@ -154,12 +165,14 @@ play(const struct scene *s)
 	endpoint = rpc_endpoint_new(client, url, s->login, NULL);
 	assert_non_null(endpoint);
 	scene = s;
-	requests = bodies = 0;
+	requests = bodies = sends = 0;
 	calls_left = s->calls;
 	begin_call(-1, 0, NULL);
 	event_base_dispatch(base);
 	if (outcome != s->outcome || bodies != s->bodies)
 		fail_msg("%s: outcome %d (%s), %d bodies", s->what, (int)outcome, why, bodies);
+	if (sends != requests)
+		fail_msg("%s: %d requests in %d pieces", s->what, requests, sends);
 	rpc_endpoint_free(endpoint);
 	rpc_client_free(client);
 }
@@ -204,6 +217,11 @@ static const struct scene scenes[] = {
 	{"a login wanted", NULL, 1, {{CHALLENGE("a", "false"), false}}, RPC_REFUSED, 1},
 	{"a nonce that is always stale", "u:p", 1, {{CHALLENGE("a", "false"), false}, {CHALLENGE("b", "true"), false},
 	    {CHALLENGE("c", "true"), false}, {CHALLENGE("d", "true"), false}}, RPC_REFUSED, 3},
+	{"a login that nobody wants", "u:p", 1, {{HTTP("200 Ok", "0", ""), false}, {GOOD("1"), false}}, RPC_ANSWERED, 1},
+
+	/* the first request of a login has no body, so nothing was done */
+	{"dropped before the login", "u:p", 1, {{NULL, true}}, RPC_DOWN, 0},
+	{"no answer before the login", "u:p", 1, {{NULL, false}}, RPC_DOWN, 0},
 
 	/* nothing of these may be sent again */
 	{"dropped", NULL, 1, {{NULL, true}}, RPC_UNKNOWN, 1},
@@ -213,6 +231,12 @@ static const struct scene scenes[] = {
 	    RPC_UNKNOWN, 2},
 	{"dropped after a stale nonce", "u:p", 2, {{CHALLENGE("a", "false"), false}, {GOOD("1"), true},
 	    {CHALLENGE("b", "true"), false}, {NULL, true}}, RPC_UNKNOWN, 3},
+	{"dropped after a stale nonce on the connection used before", "u:p", 2, {{CHALLENGE("a", "false"), false},
+	    {GOOD("1"), false}, {CHALLENGE("b", "true"), false}, {NULL, true}}, RPC_UNKNOWN, 3},
+	{"no answer after a stale nonce", "u:p", 2, {{CHALLENGE("a", "false"), false}, {GOOD("1"), false},
+	    {CHALLENGE("b", "true"), false}, {NULL, false}}, RPC_UNKNOWN, 3},
+	{"cut off after a stale nonce", "u:p", 2, {{CHALLENGE("a", "false"), false}, {GOOD("1"), false},
+	    {CHALLENGE("b", "true"), true}, {"HTTP/1.1 40", true}}, RPC_UNKNOWN, 3},
 
 	/* an idle connection that was closed is opened again */
 	{"closed when idle", NULL, 2, {{GOOD("1"), true}, {GOOD("2"), false}}, RPC_ANSWERED, 2},
