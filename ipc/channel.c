@@ -55,26 +55,34 @@ take_frame(struct evbuffer *input, json_t **frame, const char **why)
 	return 1;
 }
 
-static void
-on_read(struct bufferevent *bev, void *arg)
+/* Hands over all whole frames that are there. False: the channel was freed. */
+static bool
+take_frames(struct channel *channel)
 {
-	struct channel *channel = arg;
 	const char *why = NULL;
 	bool freed = false;
 	json_t *frame;
 	int got;
 
 	channel->freed = &freed;
-	while ((got = take_frame(bufferevent_get_input(bev), &frame, &why)) == 1) {
+	while ((got = take_frame(bufferevent_get_input(channel->bev), &frame, &why)) == 1) {
 		channel->on_frame(frame, channel->arg);
 		json_decref(frame);
 		if (freed)
-			return;
+			return false;
 	}
 	if (got == -1)
 		end(channel, CHANNEL_GARBAGE, why);
 	if (!freed)
 		channel->freed = NULL;
+	return !freed;
+}
+
+static void
+on_read(struct bufferevent *bev, void *arg)
+{
+	(void)bev;
+	take_frames(arg);
 }
 
 static void
@@ -142,6 +150,21 @@ channel_send(struct channel *channel, json_t *frame)
 	free(text);
 	json_decref(frame);
 	return ok;
+}
+
+void
+channel_drain(struct channel *channel)
+{
+	struct evbuffer *input = bufferevent_get_input(channel->bev);
+	int fd = bufferevent_getfd(channel->bev), got;
+
+	do {
+		if ((bufferevent_get_enabled(channel->bev) & EV_READ) == 0)
+			return; /* it has ended */
+		evbuffer_unfreeze(input, 0); /* a bufferevent keeps the end of its input frozen */
+		got = evbuffer_read(input, fd, CHANNEL_FRAME_MAX);
+		evbuffer_freeze(input, 0);
+	} while (got > 0 && take_frames(channel));
 }
 
 bool

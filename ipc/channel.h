@@ -38,6 +38,10 @@ void channel_free(struct channel *channel);
  * or out of memory, and nothing was queued. */
 bool channel_send(struct channel *channel, json_t *frame);
 
+/* Reads and hands over what the other side wrote before it died. Does not wait,
+ * and does not report the end. */
+void channel_drain(struct channel *channel);
+
 /* Writes what is queued, blocking, for at most timeout_ms. Only for a process
  * that is about to end. */
 bool channel_flush(struct channel *channel, int timeout_ms);

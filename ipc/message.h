@@ -13,8 +13,9 @@
  *   report    {serial, results: [RESULT], intents: [INTENT]}
  *             committed in one transaction, then answered with ack. A worker
  *             makes no call that changes a wallet before the ack of its intent.
- *   publish   {serial, address, participants: [{role, seed}]}
- *             the gate was passed; the seeds are sealed. Committed, then ack.
+ *   publish   {serial, address, participants: [{role, seed}], verified}
+ *             the gate was passed; the seeds are sealed; verified: the wallets were
+ *             opened from disk for it (gate = reopen). Committed, then ack.
  *   log       {level, event, fields: {…}}             a line for the log
  *   finished  {outcome, …, locks: [{name, wait_ms, hold_ms, busy_tries}]}
  *             the last frame; the worker exits at once. By outcome:
@@ -22,7 +23,8 @@
  *                        check: {roles: ["buyer", …]}   these were verified
  *                        setup: {clean}                 after the ack of publish; clean false:
  *                                                       a wallet may still be open
- *             "busy"     {lock, holder}                 a lock stayed busy; no wallet was touched
+ *             "busy"     {lock, holder or why}          a lock stayed busy, or could not be tried for want
+ *                                                       of room; no wallet was touched
  *             "stopped"  {}                             after stop, between two steps
  *             "failed"   {cause, reason, role?, endpoint?, call?, fatal}
  *                        fatal: another attempt would fail the same way
@@ -35,7 +37,7 @@
  *         "message" of a RESULT has the round of its call
  *
  * Supervisor to worker
- *   start     {protocol, generation, job, lock_dir, network, timeout_ms, instrumentation, …}  the first frame
+ *   start     {protocol, generation, job, lock_dir, network, timeout_ms, …}  the first frame
  *             setup: {escrow_id, attempt, subkey, gate: "seed"|"reopen", stagger_ms,
  *                     participants: [{role, wallet, endpoint: ENDPOINT}]}
  *             tend:  {endpoint: ENDPOINT}

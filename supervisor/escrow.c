@@ -35,30 +35,27 @@ op_free(struct escrow_op *op)
 }
 
 /* After a rollback the guard may be ahead of the store. */
-static void
+static bool
 reload_guard(struct escrow *e)
 {
 	struct store_escrow record;
 
-	if (store_get_escrow(e->sv->store, e->id, &record) != STORE_OK) {
-		log_error("escrow_unreadable", F_STR("escrow", e->id), F_STR("error", store_error(e->sv->store)));
-		return;
-	}
+	if (store_get_escrow(e->sv->store, e->id, &record) != STORE_OK)
+		return false;
 	e->guard = (struct store_guard){e->id, record.attempt, record.phase, record.round, record.revision};
 	store_escrow_clear(&record);
+	return true;
 }
 
 static void
 hold(struct escrow *e)
 {
 	static const struct timeval a_second = {1, 0};
-	struct escrow_op *op;
 
 	if (e->held)
 		return;
 	e->held = true;
-	STAILQ_FOREACH(op, &e->ops, next)
-		op->applied = false;
+	log_warn("escrow_held", F_STR("escrow", e->id), F_STR("error", store_error(e->sv->store)));
 	event_add(e->again, &a_second);
 }
 
@@ -70,19 +67,22 @@ on_again(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	e->held = false;
-	reload_guard(e);
-	pump(e);
+	if (reload_guard(e))
+		pump(e);
+	else
+		hold(e);
 }
 
 /* Called in the order of the operations. One that was rolled back makes all
- * after it wait with it. */
+ * after it wait with it: they were of the same turn, or come later. */
 static void
 on_durable(bool durable, void *arg)
 {
 	struct escrow_op *op = arg;
 	struct escrow *e = op->escrow;
 
-	if (!durable || e->held) {
+	if (!durable) {
+		op->applied = false;
 		hold(e);
 		return;
 	}

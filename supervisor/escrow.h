@@ -60,7 +60,6 @@ struct escrow {
 	bool cancelled;                 /* wished for */
 	struct {
 		char call[32];              /* intended and not yet answered, else "" */
-		int round;
 	} open[ROLE_COUNT];
 	STAILQ_HEAD(, escrow_op) ops;
 	STAILQ_HEAD(, escrow_waiter) waiters; /* told when the object goes */
@@ -101,7 +100,7 @@ void escrow_free(struct escrow *escrow);
 /* Takes op (from calloc) and applies it as soon as those before it are. */
 void escrow_submit(struct escrow *escrow, struct escrow_op *op);
 
-/* "make_multisig (round 2)" of each role under way, for status; "" for none. */
+/* "buyer: make_multisig" of each role under way, for status; "" for none. */
 void escrow_describe_open(const struct escrow *escrow, char *out, size_t size);
 
 #endif

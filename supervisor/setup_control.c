@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "supervisor/check_control.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
@@ -214,10 +215,12 @@ done_end(struct escrow *e, struct escrow_op *op)
 		return;
 	}
 	e->failures += op->counts ? 1 : 0;
-	if (e->cancelled)
+	if (e->cancelled) {
 		end_attempt(e, CAUSE_CANCELLED, "cancelled", false, false);
-	else
-		scheduler_enqueue(e->sv->scheduler, e);
+		return;
+	}
+	scheduler_enqueue(e->sv->scheduler, e);
+	supervisor_worker_gone(e->sv); /* one fewer is under way */
 }
 
 static bool
@@ -241,7 +244,7 @@ end_attempt(struct escrow *e, enum failure_cause cause, const char *reason, bool
 	op->cause = e->cancelled ? CAUSE_CANCELLED : cause;
 	op->next_attempt = next && !e->cancelled;
 	op->counts = counts;
-	snprintf(op->reason, sizeof op->reason, "%s", e->cancelled ? "cancelled" : reason);
+	text_copy(op->reason, sizeof op->reason, e->cancelled ? "cancelled" : reason);
 	escrow_submit(e, op);
 }
 
@@ -259,8 +262,8 @@ end_failed(struct escrow *e, json_t *finished)
 
 	if (cause_text == NULL || !failure_cause_parse(cause_text, &cause))
 		cause = CAUSE_INTERNAL;
-	/* an endpoint that was not there is no fault of the escrow: it waits for another */
-	counts = cause != CAUSE_ENDPOINT_DOWN;
+	/* an endpoint that was not there, or is not what it should be, is no fault of the escrow: it waits for another */
+	counts = cause != CAUSE_ENDPOINT_DOWN && cause != CAUSE_WRONG_NETWORK;
 	last = fatal || (counts && e->failures + 1 >= e->sv->config->max_attempts);
 	if (last && !fatal && e->failures > 0)
 		snprintf(reason, sizeof reason, "attempt %d of %d: %s", e->failures + 1, e->sv->config->max_attempts,
@@ -283,10 +286,14 @@ end_busy(struct escrow *e, json_t *finished)
 {
 	const char *lock = json_string_value(json_object_get(finished, "lock"));
 	const char *holder = json_string_value(json_object_get(finished, "holder"));
+	const char *why = json_string_value(json_object_get(finished, "why"));
 	char reason[STORE_REASON_MAX];
 
-	snprintf(reason, sizeof reason, "%s is held by %s", lock != NULL ? lock : "a lock",
-	    holder != NULL ? holder : "another process");
+	if (why != NULL)
+		snprintf(reason, sizeof reason, "%s", why);
+	else
+		snprintf(reason, sizeof reason, "%s is held by %s", lock != NULL ? lock : "a lock",
+		    holder != NULL ? holder : "another process");
 	release_endpoints(e, ENDPOINT_EV_ABANDONED, reason);
 	end_attempt(e, CAUSE_LOCKS, reason, true, false);
 }

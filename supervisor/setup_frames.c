@@ -241,7 +241,7 @@ write_publication(struct escrow *e, json_t *frame, struct blob seeds[ROLE_COUNT]
 {
 	struct store_publication p = {
 		.address = text_of(frame, "address"),
-		.verified = e->sv->config->gate == GATE_REOPEN,
+		.verified = json_is_true(json_object_get(frame, "verified")),
 		.now = clock_wall_ms(),
 	};
 	json_t *participant;
@@ -292,6 +292,5 @@ setup_note_open(struct escrow *e, json_t *frame)
 		if (!role_parse(text_of(step, "role"), false, &role))
 			continue;
 		snprintf(e->open[role].call, sizeof e->open[role].call, "%s", text_of(step, "call"));
-		e->open[role].round = round_of(step);
 	}
 }

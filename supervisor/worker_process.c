@@ -206,6 +206,9 @@ on_child_end(int status, int exec_errno, void *arg)
 	w->child = NULL;
 	w->status = status;
 	w->exec_errno = exec_errno;
+	/* its last frames may be in the socket still, and its reason with them */
+	if (w->channel != NULL)
+		channel_drain(w->channel);
 	handle(w, WORKER_EV_EXIT, NULL);
 }
 
@@ -289,7 +292,6 @@ do_start(struct worker *w)
 	json_object_set_new(start, "lock_dir", json_string(c->lock_dir));
 	json_object_set_new(start, "network", json_string(network_name(c->network)));
 	json_object_set_new(start, "timeout_ms", json_integer(w->limit_ms));
-	json_object_set_new(start, "instrumentation", json_boolean(c->instrumentation));
 	if (!channel_send(w->channel, start))
 		worker_reject(w, "its start does not fit a frame");
 }
@@ -370,6 +372,14 @@ do_bury(struct worker *w)
 	supervisor_worker_gone(sv);
 }
 
+/* To one that has ended already, while its last frames are read: nothing. */
+static void
+send_signal(struct worker *w, int number)
+{
+	if (w->child != NULL)
+		child_kill(w->child, number);
+}
+
 static void
 act(struct worker *w, enum worker_action action, enum worker_event event, json_t *frame)
 {
@@ -393,10 +403,10 @@ act(struct worker *w, enum worker_action action, enum worker_event event, json_t
 		channel_send(w->channel, json_pack("{s:s}", "type", message_type_name(MESSAGE_STOP)));
 		break;
 	case WORKER_DO_TERMINATE:
-		child_kill(w->child, SIGTERM);
+		send_signal(w, SIGTERM);
 		break;
 	case WORKER_DO_KILL:
-		child_kill(w->child, SIGKILL);
+		send_signal(w, SIGKILL);
 		break;
 	case WORKER_DO_COMPLAIN:
 		log_error("worker_unkillable", F_INT("worker", w->generation), F_INT("pid", child_pid(w->child)));
@@ -563,6 +573,9 @@ worker_stop_all(struct worker_pool *pool)
 {
 	struct worker *w, *next;
 
+	/* first those that wait: each ends at once, and no place is left for one of them to start in */
+	while ((w = TAILQ_FIRST(&pool->queue)) != NULL)
+		worker_stop(w);
 	RB_FOREACH_SAFE(w, worker_tree, &pool->tree, next)
 		worker_stop(w);
 }

@@ -117,8 +117,8 @@ publish(struct job *job)
 		}
 		json_array_append_new(participants, participant);
 	}
-	published = job_report(job, MESSAGE_PUBLISH, json_pack("{s:s, s:o}", "address", job->parties[0].address,
-	    "participants", participants));
+	published = job_report(job, MESSAGE_PUBLISH, json_pack("{s:s, s:o, s:b}", "address", job->parties[0].address,
+	    "participants", participants, "verified", job->reopen));
 }
 
 static void

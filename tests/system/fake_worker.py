@@ -3,6 +3,7 @@
 an escrow. Tests bind it over the installed one, for one msigd only."""
 import json
 import os
+import signal
 import struct
 import sys
 import time
@@ -38,6 +39,9 @@ def main():
     send({"type": "hello", "protocol": 1})
     start = receive()
     base = {"generation": start["generation"]}
+    if start["job"] == "tend" and MODE == "finds it busy":
+        send({**base, "type": "finished", "outcome": "busy", "holder": f"msigd-worker {os.getpid()}", "locks": []})
+        return
     if start["job"] == "tend":
         send({**base, "type": "finished", "outcome": "done", "rtt_ms": 1, "version": 65552, "closed_wallet": False, "locks": []})
         return
@@ -61,12 +65,27 @@ def main():
         send({**base, "type": "finished", "outcome": "done", "locks": [], "generation": start["generation"] - 1})
         send({**base, "type": "finished", "outcome": "failed", "cause": "internal", "reason": "it was its own", "fatal": True, "locks": []})
         return
+    elif MODE == "many words":  # more than msigd reads at once, and gone before it reads
+        os.kill(os.getppid(), signal.SIGSTOP)
+        for i in range(60):
+            send({**base, "type": "log", "level": "debug", "event": "words", "fields": {"number": i, "text": "x" * 100}})
+        send({**base, "type": "finished", "outcome": "failed", "cause": "internal", "reason": "the last word", "fatal": True, "locks": []})
+        return
+    elif MODE == "long reason":
+        send({**base, "type": "finished", "outcome": "failed", "cause": "internal", "reason": "\u00e4" * 600, "fatal": True,
+              "locks": []})
+        return
+    elif MODE.startswith("checks"):  # and tells for whom
+        send({**base, "type": "finished", "outcome": "done", "roles": MODE.split()[1:], "locks": []})
+        return
     elif MODE == "waits":
         while receive()["type"] != "stop":
             pass
         send({**base, "type": "finished", "outcome": "stopped", "locks": []})
         return
-    elif MODE == "deaf":
+    elif MODE in ("deaf", "deaf to SIGTERM"):
+        if MODE != "deaf":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         while True:
             receive()
     time.sleep(1000)

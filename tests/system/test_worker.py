@@ -2,12 +2,13 @@
 the endpoints, and goes on. The installed worker is replaced, for one msigd, by
 fake_worker.py."""
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from harness import STAGE, section, wait_for
+from harness import STAGE, descendants, section, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a fake worker over the installed one")
 WORKER = STAGE / "libexec/msigd/msigd-worker"
@@ -26,6 +27,11 @@ def with_worker(msigd, folder):
         made.expect("worker_died", "worker_old_generation", "report_refused")
         return made
     return make
+
+
+def state(pid):
+    """The letter that ps(1) shows."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
 def fake(mode):
@@ -57,6 +63,18 @@ def test_worker_that_never_says_hello_is_ended(with_worker):
     wait_for(lambda: "did not say hello" in m.endpoint("w1").get("reason", ""), "the reason")
 
 
+def test_endpoint_that_is_down_for_the_same_cause_is_told_once(with_worker):
+    m = with_worker(fake("finds it busy"))
+    wait_for(lambda: len(m.logged("worker_ended")) >= 9, "three looks at each")
+    reasons = {line["reason"] for line in m.logged("endpoint", state="down", endpoint="w1")}
+    assert len(reasons) > 1  # another pid each time
+    assert len(m.logged("endpoint_down", endpoint="w1")) == 1
+    events = m.events(since=0)
+    events.wait(type="endpoint", name="w1")
+    events.close()
+    assert len([e for e in events.seen if e.get("name") == "w1"]) == 1
+
+
 JOBS = {
     "exits": "exited with status 7 without a word",
     "kills itself": "killed by signal 11",
@@ -84,6 +102,20 @@ def test_message_of_an_old_generation_is_dropped(with_worker):
     assert len(m.logged("worker_old_generation")) == 1
 
 
+def test_last_word_of_one_that_ends_at_once_is_heard(with_worker):
+    m = with_worker(fake("many words"))
+    escrow = m.open()
+    wait_for(lambda: state(m.process.pid) == "T" and "Z" in map(state, descendants(m.process.pid)), "msigd stopped, the worker ended")
+    m.process.send_signal(signal.SIGCONT)
+    found = m.failed(escrow)
+    assert (found["attempt"], found["reason"]) == (1, "the last word")
+
+
+def test_reason_that_is_too_long_is_cut_between_characters(with_worker):
+    m = with_worker(fake("long reason"))
+    assert m.failed(m.open())["reason"] == "\u00e4" * 255
+
+
 def test_worker_that_does_not_end_is_ended_after_setup_timeout(with_worker):
     m = with_worker(fake("deaf"), setup_timeout="100ms", max_attempts=1)
     found = m.failed(m.open())
@@ -99,6 +131,15 @@ def test_cancel_stops_the_worker(with_worker):
     for one in (waiting, escrow):
         answer = m.api("cancel_escrow", escrow_id=one)
         assert (answer["phase"], answer["reason"]) == ("Failed", "cancelled")
+    m.wait_idle(3)
+
+
+def test_cancel_of_msigctl_waits_for_a_worker_that_does_not_stop(with_worker):
+    m = with_worker(fake("deaf to SIGTERM"))
+    escrow = m.open()
+    wait_for(lambda: m.workers(f"setup {escrow}"), "its worker")
+    said = m.ctl("cancel", escrow)  # 30 seconds, and then by force
+    assert (said.returncode, said.stderr) == (0, "") and "cancelled" in said.stdout
     m.wait_idle(3)
 
 
@@ -124,6 +165,17 @@ def test_drain_lets_what_is_under_way_end_and_starts_no_more(with_worker):
     m.ended()
     m.start()
     assert m.get(first)["reason"] == "cancelled" and m.get(second)["phase"] in ("NotStarted", "Preparing")
+
+
+def test_drain_ends_also_when_the_last_one_under_way_has_to_wait_again(with_worker):
+    m = with_worker(fake("waits"))
+    escrow = m.open()
+    pid, = wait_for(lambda: m.workers(f"setup {escrow}"), "its worker")
+    for endpoint in ("w1", "w2", "w3"):
+        m.api("set_endpoint", name=endpoint, state="out")
+    assert m.ctl("stop", "--drain").returncode == 0
+    os.kill(pid, signal.SIGKILL)
+    m.ended()
 
 
 def test_stop_ends_the_worker_and_keeps_the_escrow(with_worker):
