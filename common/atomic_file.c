@@ -10,23 +10,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool
-write_all(int fd, const unsigned char *data, size_t size)
+bool
+file_write_all(int fd, const void *data, size_t size)
 {
+	const unsigned char *at = data;
+
 	while (size > 0) {
-		ssize_t n = write(fd, data, size);
+		ssize_t n = write(fd, at, size);
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1)
 			return false;
-		data += n;
+		at += n;
 		size -= (size_t)n;
 	}
 	return true;
 }
 
-static bool
-sync_folder_of(const char *path)
+bool
+file_sync_folder(const char *path)
 {
 	char copy[PATH_MAX];
 	int fd;
@@ -36,7 +38,7 @@ sync_folder_of(const char *path)
 	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd == -1)
 		return false;
-	ok = fsync(fd) == 0;
+	ok = fsync(fd) == 0 || errno == EINVAL; /* some file systems cannot */
 	close(fd);
 	return ok;
 }
@@ -55,7 +57,7 @@ atomic_file_write(const char *path, const void *data, size_t size, mode_t mode, 
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd == -1)
 		return false;
-	ok = fchmod(fd, mode) == 0 && write_all(fd, data, size) && fsync(fd) == 0;
+	ok = fchmod(fd, mode) == 0 && file_write_all(fd, data, size) && fsync(fd) == 0;
 	if (close(fd) == -1)
 		ok = false;
 	/* link(2), unlike rename(2), refuses to replace */
@@ -64,7 +66,7 @@ atomic_file_write(const char *path, const void *data, size_t size, mode_t mode, 
 	if (!ok || exclusive)
 		unlink(temporary);
 	errno = saved;
-	return ok && sync_folder_of(path);
+	return ok && file_sync_folder(path);
 }
 
 unsigned char *

@@ -15,6 +15,11 @@
  * temporary file is left. */
 bool atomic_file_write(const char *path, const void *data, size_t size, mode_t mode, bool exclusive);
 
+/* Its pieces, for a file that does not come in one. Writes all of size bytes;
+ * makes the names in the folder of path durable. False: errno is set. */
+bool file_write_all(int fd, const void *data, size_t size);
+bool file_sync_folder(const char *path);
+
 /* Reads a whole file of at most max bytes. Returns a buffer from malloc with a
  * NUL behind it, its size in *size, or NULL with errno (EFBIG: longer than max). */
 unsigned char *atomic_file_read(const char *path, size_t max, size_t *size);

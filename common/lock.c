@@ -99,11 +99,21 @@ lock_try(struct lock *lock, const char *dir, const char *who, char *holder, size
 	return LOCK_TAKEN;
 }
 
+bool
+lock_error_passes(int error)
+{
+	return error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOLCK;
+}
+
+/* Nobody holds it, so there is nobody to name: and a file without text takes no
+ * room, of which a tmpfs has little for all the escrows there ever were. */
 void
 lock_release(struct lock *lock)
 {
 	if (lock->fd == -1)
 		return;
+	if (ftruncate(lock->fd, 0) == -1)
+		(void)0;
 	close(lock->fd);
 	lock->fd = -1;
 }

@@ -7,6 +7,7 @@
 #ifndef COMMON_LOCK_H
 #define COMMON_LOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,7 +36,11 @@ void lock_init_endpoint(struct lock *lock, const char *normalised_url);
 enum lock_try lock_try(struct lock *lock, const char *dir, const char *who,
     char *holder, size_t holder_size);
 
-/* Drops the lock; nothing happens when it is not held. */
+/* Whether LOCK_ERROR with this errno is a shortage, of room or descriptors, that
+ * may be over soon. */
+bool lock_error_passes(int error);
+
+/* Drops the lock and empties its file; nothing happens when it is not held. */
 void lock_release(struct lock *lock);
 
 /* Milliseconds from request to acquisition (or to now), and from there to now. */

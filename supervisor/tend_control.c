@@ -34,8 +34,9 @@ gone(void *owner, const struct worker_end *end)
 		endpoint_event(ep, ENDPOINT_EV_PROBED, NULL);
 	} else if (strcmp(outcome, "busy") == 0) {
 		const char *holder = json_string_value(json_object_get(end->finished, "holder"));
+		const char *why = json_string_value(json_object_get(end->finished, "why"));
 		snprintf(busy, sizeof busy, "in use by %s", holder != NULL ? holder : "another process");
-		endpoint_event(ep, ENDPOINT_EV_PROBE_FAILED, busy);
+		endpoint_event(ep, ENDPOINT_EV_PROBE_FAILED, why != NULL ? why : busy);
 	} else if (cause != NULL && strcmp(cause, failure_cause_name(CAUSE_WRONG_NETWORK)) == 0) {
 		endpoint_event(ep, ENDPOINT_EV_FAULT, reason);
 	} else {

@@ -152,11 +152,38 @@ job_report(struct job *job, enum message_type type, json_t *frame)
 
 /* --- locks ---------------------------------------------------------------- */
 
+/* Tries again in a moment, until its patience is over. */
+static void
+try_later(struct job *job, const struct lock *l, const char *holder, const char *why)
+{
+	static const struct timeval again = {0, LOCK_AGAIN_MS * 1000};
+
+	if (lock_wait_ms(l) < LOCK_PATIENCE_MS)
+		event_add(job->lock_retry, &again);
+	else
+		job_finish(job, "busy", json_pack("{s:s, s:s*, s:s*}", "lock", l->name, "holder", holder, "why", why));
+}
+
+/* A shortage passes, and is nobody's fault; anything else is for an operator. */
+static void
+lock_failed(struct job *job, struct lock *l, int error)
+{
+	char why[300];
+
+	snprintf(why, sizeof why, "lock-dir: %.150s/%.60s: %s", job->lock_dir, l->name, strerror(error));
+	replace_non_ascii(why);
+	if (!lock_error_passes(error)) {
+		job_fail(job, NULL, NULL, CAUSE_LOCKS, true, "%s", why);
+		return;
+	}
+	l->busy_tries++;
+	try_later(job, l, NULL, why);
+}
+
 /* Tries those not held yet, in order. */
 static void
 try_locks(struct job *job)
 {
-	static const struct timeval again = {0, LOCK_AGAIN_MS * 1000};
 	char holder[128] = "", who[96];
 
 	snprintf(who, sizeof who, "%s%s%s", job->name, job->escrow_id[0] != '\0' ? " of escrow " : "", job->escrow_id);
@@ -168,13 +195,10 @@ try_locks(struct job *job)
 		case LOCK_TAKEN:
 			break;
 		case LOCK_BUSY:
-			if (lock_wait_ms(l) < LOCK_PATIENCE_MS)
-				event_add(job->lock_retry, &again);
-			else
-				job_finish(job, "busy", json_pack("{s:s, s:s}", "lock", l->name, "holder", holder));
+			try_later(job, l, holder, NULL);
 			return;
 		case LOCK_ERROR:
-			job_fail(job, NULL, NULL, CAUSE_LOCKS, true, "lock-dir: %s/%s: %s", job->lock_dir, l->name, strerror(errno));
+			lock_failed(job, l, errno);
 			return;
 		}
 	}
@@ -193,6 +217,14 @@ on_lock_retry(evutil_socket_t fd, short what, void *arg)
 		try_locks(job);
 }
 
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp(((const struct lock *)a)->name, ((const struct lock *)b)->name);
+}
+
+/* In order of name, whatever the roles: two msigd that share endpoints, each
+ * holding one while it waits for the other's, would have both wait in vain. */
 void
 job_take_locks(struct job *job)
 {
@@ -200,6 +232,7 @@ job_take_locks(struct job *job)
 		lock_init_escrow(&job->locks[job->lock_count++], job->escrow_id);
 	for (int i = 0; i < job->party_count; i++)
 		lock_init_endpoint(&job->locks[job->lock_count++], job->parties[i].url);
+	qsort(job->locks, (size_t)job->lock_count, sizeof *job->locks, compare_names);
 	try_locks(job);
 }
 

@@ -282,6 +282,8 @@ take_seed(struct party *p, json_t *result)
 		sodium_memzero(p->seed, strlen(p->seed));
 	free(p->seed);
 	p->seed = strdup(seed);
+	if (p->seed == NULL)
+		job_fail(p->job, p, p->op->method, CAUSE_INTERNAL, false, "out of memory");
 	return p->seed != NULL;
 }
 

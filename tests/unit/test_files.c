@@ -98,6 +98,16 @@ a_failed_write_leaves_nothing(void **state)
 	assert_int_equal(count_files(), 0);
 }
 
+static off_t
+size_of(const char *name)
+{
+	char path[512];
+	struct stat st;
+
+	path_of(path, name);
+	return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
 static void
 a_lock_has_one_holder_and_says_who(void **state)
 {
@@ -114,8 +124,10 @@ a_lock_has_one_holder_and_says_who(void **state)
 	assert_int_equal(theirs.busy_tries, 1);
 	lock_release(&mine);
 	assert_int_equal(lock_try(&theirs, folder, "tend", holder, sizeof holder), LOCK_TAKEN);
+	assert_true(size_of(theirs.name) > 0);
 	lock_release(&theirs);
 	assert_int_equal(count_files(), 1); /* never unlinked */
+	assert_int_equal(size_of(theirs.name), 0); /* a page of a small tmpfs, for ever */
 }
 
 static void
@@ -161,6 +173,14 @@ a_lock_never_follows_a_link(void **state)
 	assert_int_equal(lock_try(&lock, folder, "us", NULL, 0), LOCK_ERROR);
 }
 
+static void
+a_shortage_passes_and_other_errors_do_not(void **state)
+{
+	(void)state;
+	assert_true(lock_error_passes(ENOSPC) && lock_error_passes(EDQUOT) && lock_error_passes(EMFILE) && lock_error_passes(ENFILE));
+	assert_false(lock_error_passes(EACCES) || lock_error_passes(ENOENT) || lock_error_passes(EROFS) || lock_error_passes(ELOOP));
+}
+
 int
 main(void)
 {
@@ -170,6 +190,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_lock_has_one_holder_and_says_who, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_lock_goes_with_its_holder, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_lock_never_follows_a_link, make_folder, remove_folder),
+		cmocka_unit_test(a_shortage_passes_and_other_errors_do_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
