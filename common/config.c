@@ -7,7 +7,6 @@
 #include "common/config.h"
 
 #include <confuse.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -24,8 +23,9 @@
 #include "common/config_keys.h"
 #include "common/config_lint.h"
 #include "common/duration.h"
+#include "common/suggest.h"
 
-enum { FILE_MAX = 1 << 20, KEY_TEXT_MAX = 32 };
+enum { FILE_MAX = 1 << 20 };
 
 /* A file on its way to being a struct config. */
 struct load {
@@ -37,58 +37,19 @@ struct load {
 
 /* ---- keys and sections that are not there ---- */
 
-static char
-folded(char c)
-{
-	return c == '_' ? '-' : (char)tolower((unsigned char)c);
-}
-
-/* Levenshtein's distance; case, and '_' for '-', cost nothing. */
-static size_t
-distance(const char *a, const char *b)
-{
-	size_t row[KEY_TEXT_MAX + 1], width = strlen(b), diagonal, above;
-
-	if (strlen(a) > KEY_TEXT_MAX || width > KEY_TEXT_MAX)
-		return SIZE_MAX;
-	for (size_t j = 0; j <= width; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1] != '\0'; i++) {
-		diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= width; j++) {
-			size_t best = diagonal + (folded(a[i - 1]) != folded(b[j - 1]));
-			above = row[j];
-			if (above + 1 < best)
-				best = above + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			diagonal = above;
-			row[j] = best;
-		}
-	}
-	return row[width];
-}
-
 static const char *
 nearest_key(const struct section_type *type, const char *name)
 {
-	const char *nearest = NULL;
-	size_t least = strlen(name) < 5 ? 2 : 3;
+	const char *names[SECTION_KEYS_MAX];
 
-	for (size_t i = 0; i < type->key_count; i++) {
-		size_t d = distance(name, type->keys[i].name);
-		if (d < least) {
-			least = d;
-			nearest = type->keys[i].name;
-		}
-	}
-	return nearest;
+	for (size_t i = 0; i < type->key_count; i++)
+		names[i] = type->keys[i].name;
+	return suggest(name, names, type->key_count);
 }
 
 /* What the operator may have meant by a key that this section does not have. */
 static void
-suggest(const struct section_type *type, const struct lint_section *section, const char *name, char *out, size_t size)
+advise(const struct section_type *type, const struct lint_section *section, const char *name, char *out, size_t size)
 {
 	const char *nearest;
 
@@ -126,7 +87,7 @@ check_key_names(struct load *load)
 
 		if (type == NULL || find_key(type, key->name) != NULL || is_section_as_key(key))
 			continue;
-		suggest(type, section, key->name, advice, sizeof advice);
+		advise(type, section, key->name, advice, sizeof advice);
 		config_errors_add(&load->errors, key->line, "%s: unknown key%s%s; %s", key->name,
 		    section->name[0] != '\0' ? " in section " : "", section->name, advice);
 	}

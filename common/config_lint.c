@@ -1,6 +1,7 @@
 #include "common/config_lint.h"
 
 #include <ctype.h>
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -471,15 +472,33 @@ walk_statement(struct walk *walk)
 	return false;
 }
 
+/* By jansson's own measure: what it does not take, no frame, answer or log line
+ * could hold later. */
+static bool
+is_utf8(const char *line, size_t size)
+{
+	json_t *text = json_stringn(line, size);
+
+	json_decref(text);
+	return text != NULL;
+}
+
 static bool
 check_bytes(const char *text, size_t size, struct config_errors *errors)
 {
+	size_t begin = 0;
 	int line = 1;
 
-	for (size_t i = 0; i < size; i++) {
-		unsigned char c = (unsigned char)text[i];
-		if (c == '\n')
+	for (size_t i = 0; i <= size; i++) {
+		unsigned char c = i < size ? (unsigned char)text[i] : '\n';
+		if (c == '\n' && !is_utf8(text + begin, i - begin)) {
+			config_errors_add(errors, line, "syntax: bytes that are no UTF-8: save the file in that encoding");
+			return false;
+		}
+		if (c == '\n') {
+			begin = i + 1;
 			line++;
+		}
 		if ((c < ' ' && c != '\n' && c != '\t' && c != '\r') || c == 0x7f) {
 			config_errors_add(errors, line, "syntax: a control character (0x%02x): this is not a text file", c);
 			return false;

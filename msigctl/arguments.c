@@ -9,7 +9,7 @@
 
 #include "common/uuid.h"
 #include "msigctl/output.h"
-#include "msigctl/suggest.h"
+#include "common/suggest.h"
 
 enum { OPTIONS_MAX = 24, FIRST_LONG = 256 };
 

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/atomic_file.h"
 #include "msigctl/arguments.h"
 #include "msigctl/client.h"
 #include "msigctl/interrupt.h"
@@ -62,16 +62,9 @@ target_create(struct backup *backup)
 static bool
 write_piece(struct backup *backup, const unsigned char *data, size_t size)
 {
-	while (size > 0) {
-		ssize_t n = write(backup->fd, data, size);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return say_errno(backup, backup->path);
-		data += n;
-		size -= (size_t)n;
-		backup->written += n;
-	}
+	if (!file_write_all(backup->fd, data, size))
+		return say_errno(backup, backup->path);
+	backup->written += (int64_t)size;
 	return true;
 }
 
@@ -156,25 +149,9 @@ give_name(struct backup *backup)
 }
 
 static bool
-sync_folder(const char *path)
-{
-	char copy[PATH_MAX];
-	int fd;
-	bool ok;
-
-	snprintf(copy, sizeof copy, "%s", path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1)
-		return false;
-	ok = fsync(fd) == 0 || errno == EINVAL; /* some file systems cannot */
-	close(fd);
-	return ok;
-}
-
-static bool
 finish(struct backup *backup)
 {
-	if (fsync(backup->fd) == -1 || !give_name(backup) || !sync_folder(backup->path))
+	if (fsync(backup->fd) == -1 || !give_name(backup) || !file_sync_folder(backup->path))
 		return say_errno(backup, backup->path);
 	return true;
 }

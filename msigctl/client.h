@@ -12,8 +12,10 @@
 
 #include "msigctl/command.h"
 
-/* How long an answer may take. Slow are those that look at wallets and files. */
-enum { CLIENT_QUICK_MS = 30 * 1000, CLIENT_SLOW_MS = 15 * 60 * 1000 };
+/* How long an answer may take. Cancelling waits for the escrow's worker, which has
+ * 30 s to stop, and is then ended by force; slow are those that look at wallets and
+ * files. */
+enum { CLIENT_QUICK_MS = 30 * 1000, CLIENT_CANCEL_MS = 2 * 60 * 1000, CLIENT_SLOW_MS = 15 * 60 * 1000 };
 
 /* Calls a method with named parameters (taken over, also on failure; NULL:
  * out of memory or no valid UTF-8, which is said). STATUS_DONE: *result is the

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "msigctl/suggest.h"
+#include "common/suggest.h"
 
 const struct option_spec global_options[] = {
 	{"json", NULL, "print exactly one JSON document: the API's result", 'j', false},

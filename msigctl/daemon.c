@@ -156,7 +156,10 @@ show_check(const struct context *context, const json_t *result)
 	if (context->quiet)
 		return;
 	json_object_foreach(json_object_get(result, "checked"), name, count) {
-		say(stdout, "%s%lld %s", separator, (long long)json_integer_value(count), name);
+		size_t length = strlen(name);
+		if (json_integer_value(count) == 1 && length > 0 && name[length - 1] == 's')
+			length--;
+		say(stdout, "%s%lld %.*s", separator, (long long)json_integer_value(count), (int)length, name);
 		separator = ", ";
 	}
 	if (json_array_size(problems) == 0)

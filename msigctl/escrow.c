@@ -17,7 +17,7 @@
 #include "msigctl/escrow_view.h"
 #include "msigctl/output.h"
 #include "msigctl/status_view.h"
-#include "msigctl/suggest.h"
+#include "common/suggest.h"
 #include "msigctl/wait.h"
 
 static void
@@ -328,7 +328,7 @@ list_run(const struct context *context, const struct arguments *arguments)
 
 /* retry and cancel: a method that takes an id and answers with the escrow. */
 static enum exit_status
-change_escrow(const struct context *context, const struct arguments *arguments, const char *method)
+change_escrow(const struct context *context, const struct arguments *arguments, const char *method, int timeout_ms)
 {
 	char id[UUID_TEXT];
 	json_t *escrow;
@@ -336,7 +336,7 @@ change_escrow(const struct context *context, const struct arguments *arguments, 
 
 	if (!arguments_uuid(context, "ID", arguments_positional(arguments, 0), id))
 		return STATUS_USAGE;
-	status = client_call(context, method, json_pack("{s:s}", "escrow_id", id), CLIENT_QUICK_MS, &escrow);
+	status = client_call(context, method, json_pack("{s:s}", "escrow_id", id), timeout_ms, &escrow);
 	if (status != STATUS_DONE)
 		return status;
 	if (context->json || !context->quiet)
@@ -348,11 +348,11 @@ change_escrow(const struct context *context, const struct arguments *arguments, 
 enum exit_status
 retry_run(const struct context *context, const struct arguments *arguments)
 {
-	return change_escrow(context, arguments, "retry_escrow");
+	return change_escrow(context, arguments, "retry_escrow", CLIENT_QUICK_MS);
 }
 
 enum exit_status
 cancel_run(const struct context *context, const struct arguments *arguments)
 {
-	return change_escrow(context, arguments, "cancel_escrow");
+	return change_escrow(context, arguments, "cancel_escrow", CLIENT_CANCEL_MS);
 }

@@ -69,7 +69,8 @@ print_times(const json_t *escrow)
 	if (verified > 0)
 		text_date(verified, date, sizeof date);
 	if (finalized > 0)
-		print_property("verified", verified > 0 ? date : "not yet");
+		print_property("verified", verified > 0 ? date
+		    : json_is_object(json_object_get(escrow, "not_verified")) ? "no: the wallet files are not good" : "not yet");
 }
 
 /* Why earlier attempts failed; the last one's reason stands above. */

@@ -454,6 +454,27 @@ refuses_unknown_and_repeated_keys(void **state)
 	config_free(must_load("wallet-dir = /a\nendpoint a { url = https://h wallet-dir = /b }\nendpoint b { url = https://i wallet-dir = /b }"));
 }
 
+/* What gets into a config has to fit JSON later: frames, answers, log lines. */
+static void
+refuses_what_is_no_utf8(void **state)
+{
+	static const struct refusal cases[] = {
+		{"\nstate-dir = \"/srv/caf\xe9\"\n", 2, "syntax", "UTF-8"},
+		{"spares = true\n\n# caf\xe9", 3, "syntax", "UTF-8"},
+		{"state-dir = \"/\xc3\"\n", 1, "syntax", "UTF-8"},         /* cut off */
+		{"state-dir = \"/\xc0\xaf\"\n", 1, "syntax", "UTF-8"},     /* too long for what it says */
+		{"state-dir = \"/\xed\xa0\x80\"\n", 1, "syntax", "UTF-8"}, /* half of a pair of UTF-16 */
+		{"state-dir = \"/\xf5\x80\x80\x80\"\n", 1, "syntax", "UTF-8"},
+	};
+	struct config *config;
+
+	(void)state;
+	must_refuse_all(cases, LENGTH(cases));
+	config = must_load("# \xe2\x82\xac\nstate-dir = \"/srv/caf\xc3\xa9\"");
+	assert_string_equal(config->state_dir, "/srv/caf\xc3\xa9");
+	config_free(config);
+}
+
 static void
 refuses_bad_structure(void **state)
 {
@@ -789,6 +810,7 @@ main(void)
 		cmocka_unit_test(refuses_bad_managed),
 		cmocka_unit_test(refuses_bad_endpoints),
 		cmocka_unit_test(refuses_unknown_and_repeated_keys),
+		cmocka_unit_test(refuses_what_is_no_utf8),
 		cmocka_unit_test(refuses_bad_structure),
 		cmocka_unit_test(loads_again_after_a_mistake),
 		cmocka_unit_test(reports_all_mistakes_at_once),

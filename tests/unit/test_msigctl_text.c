@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "msigctl/suggest.h"
+#include "common/suggest.h"
 #include "msigctl/text.h"
 
 static void
@@ -180,6 +180,7 @@ finds_what_was_meant(void **state)
 		else
 			assert_string_equal(meant, cases[i].meant);
 	}
+	assert_int_equal(suggest_distance("session_Max", "session-max"), 0);
 	assert_int_equal(suggest_distance("kitten", "sitting"), 3);
 	assert_int_equal(suggest_distance("ab", "ba"), 1);
 	assert_int_equal(suggest_distance("", "abc"), 3);

@@ -1,12 +1,12 @@
 /* "Did you mean": the word of a list that is nearest to what was typed. */
-#ifndef MSIGCTL_SUGGEST_H
-#define MSIGCTL_SUGGEST_H
+#ifndef COMMON_SUGGEST_H
+#define COMMON_SUGGEST_H
 
 #include <stddef.h>
 
 /* How many letters must be put in, left out, replaced or exchanged with their
- * neighbour to make b of a, in any case of letters. Words longer than 32
- * letters are 32 apart from everything. */
+ * neighbour to make b of a, in any case of letters and with '_' as good as '-'.
+ * Words longer than 32 letters are 32 apart from everything. */
 int suggest_distance(const char *a, const char *b);
 
 /* One of words, or NULL when none is near: at most a third of its letters

@@ -1,5 +1,5 @@
 /* See suggest.h. The distance is the restricted one of Damerau and Levenshtein. */
-#include "msigctl/suggest.h"
+#include "common/suggest.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -14,10 +14,16 @@ least(int a, int b)
 	return a < b ? a : b;
 }
 
+static int
+folded(char c)
+{
+	return c == '_' ? '-' : tolower((unsigned char)c);
+}
+
 static bool
 same(char a, char b)
 {
-	return tolower((unsigned char)a) == tolower((unsigned char)b);
+	return folded(a) == folded(b);
 }
 
 int
