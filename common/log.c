@@ -1,5 +1,6 @@
 #include "common/log.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +79,33 @@ is_bare(const char *s)
 	return true;
 }
 
+/* Names come from workers too: one with a space or newline in it would make more
+ * fields, or lines, of one. */
+static void
+put_text_name(FILE *f, const char *s)
+{
+	for (; *s != '\0'; s++)
+		fputc(isalnum((unsigned char)*s) || *s == '_' || *s == '-' || *s == '.' ? *s : '?', f);
+}
+
+/* A line has each name once, the first: a worker cannot say for itself what is
+ * said of it. */
+static bool
+is_said_already(const struct log_field *fields, const struct log_field *field)
+{
+	static const char *const own[] = {"time", "level", "event"};
+
+	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+		if (strcmp(own[i], field->name) == 0)
+			return true;
+	}
+	for (; fields < field; fields++) {
+		if (strcmp(fields->name, field->name) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 put_text_value(FILE *f, const char *s)
 {
@@ -109,15 +137,18 @@ put_text(FILE *f, enum log_level level, const char *event, const struct log_fiel
 		timestamp(when);
 		fprintf(f, "time=%s ", when);
 	}
-	fprintf(f, "level=%s event=%s", level_names[level], event);
-	for (; fields->name != NULL; fields++) {
-		if (fields->is_string && fields->string == NULL)
+	fprintf(f, "level=%s event=", level_names[level]);
+	put_text_name(f, event);
+	for (const struct log_field *field = fields; field->name != NULL; field++) {
+		if ((field->is_string && field->string == NULL) || is_said_already(fields, field))
 			continue;
-		fprintf(f, " %s=", fields->name);
-		if (fields->is_string)
-			put_text_value(f, fields->string);
+		fputc(' ', f);
+		put_text_name(f, field->name);
+		fputc('=', f);
+		if (field->is_string)
+			put_text_value(f, field->string);
 		else
-			fprintf(f, "%lld", (long long)fields->number);
+			fprintf(f, "%lld", (long long)field->number);
 	}
 }
 
@@ -131,17 +162,19 @@ put_json(FILE *f, enum log_level level, const char *event, const struct log_fiel
 	json_object_set_new(line, "time", json_string(when));
 	json_object_set_new(line, "level", json_string(level_names[level]));
 	json_object_set_new(line, "event", json_string(event));
-	for (; fields->name != NULL; fields++) {
+	for (const struct log_field *field = fields; field->name != NULL; field++) {
 		json_t *value = NULL;
-		if (!fields->is_string)
-			value = json_integer(fields->number);
-		else if (fields->string != NULL)
+		if (is_said_already(fields, field))
+			continue;
+		if (!field->is_string)
+			value = json_integer(field->number);
+		else if (field->string != NULL)
 			/* NULL when it is not UTF-8: say so rather than lose the line */
-			value = json_string(fields->string);
-		if (fields->is_string && fields->string != NULL && value == NULL)
+			value = json_string(field->string);
+		if (field->is_string && field->string != NULL && value == NULL)
 			value = json_string("(not UTF-8)");
 		if (value != NULL)
-			json_object_set_new(line, fields->name, value);
+			json_object_set_new(line, field->name, value);
 	}
 	json_dumpf(line, f, JSON_COMPACT);
 	json_decref(line);
