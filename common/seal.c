@@ -14,7 +14,21 @@ enum {
 	BASE64 = sodium_base64_VARIANT_ORIGINAL
 };
 
-static const char *const kinds[SEAL_KIND_COUNT] = {"password", "message", "keys", "seed"};
+static const char *const kinds[SEAL_KIND_COUNT] = {
+	[SEAL_PASSWORD] = "password", [SEAL_MESSAGE] = "message", [SEAL_KEYS] = "keys", [SEAL_SEED] = "seed",
+};
+
+bool
+seal_kind_parse(const char *name, enum seal_kind *kind)
+{
+	for (int i = 0; i < SEAL_KIND_COUNT; i++) {
+		if (strcmp(name, kinds[i]) == 0) {
+			*kind = (enum seal_kind)i;
+			return true;
+		}
+	}
+	return false;
+}
 
 void
 seal_subkey(const unsigned char master[SEAL_KEY_BYTES], const char *escrow_id,

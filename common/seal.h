@@ -20,6 +20,9 @@ enum { SEAL_KEY_BYTES = 32, SEAL_OVERHEAD = 1 + 24 + 16, SEAL_FINGERPRINT_TEXT =
 
 enum seal_kind { SEAL_PASSWORD, SEAL_MESSAGE, SEAL_KEYS, SEAL_SEED, SEAL_KIND_COUNT };
 
+/* From the name that it has in the associated data. */
+bool seal_kind_parse(const char *name, enum seal_kind *kind);
+
 /* Where a sealed thing belongs. */
 struct seal_place {
 	const char *escrow_id; /* normalised UUID */

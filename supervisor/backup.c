@@ -3,8 +3,6 @@
 #include <bsd/sys/queue.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,9 +19,9 @@ struct backup {
 	TAILQ_ENTRY(backup) next;
 	struct backups *pool;
 	int64_t id;
+	struct store_copy *copying; /* NULL: it is whole */
 	int fd;                  /* -1 while it is being copied */
 	off_t size;
-	char path[PATH_MAX];
 	struct api_call *first;  /* waits for the copy */
 	struct event *idle;
 };
@@ -40,6 +38,7 @@ backup_free(struct backup *b)
 {
 	TAILQ_REMOVE(&b->pool->all, b, next);
 	b->pool->count--;
+	store_copy_cancel(b->copying);
 	if (b->fd != -1)
 		close(b->fd);
 	event_free(b->idle);
@@ -49,12 +48,9 @@ backup_free(struct backup *b)
 static void
 on_idle(evutil_socket_t fd, short what, void *arg)
 {
-	struct backup *b = arg;
-
 	(void)fd;
 	(void)what;
-	if (b->fd != -1)
-		backup_free(b);
+	backup_free(arg);
 }
 
 /* Answers with a piece; after the last one the copy is gone. */
@@ -68,7 +64,8 @@ answer_piece(struct backup *b, struct api_call *call, int64_t offset)
 	bool eof = n >= 0 && offset + n >= b->size;
 
 	if (n == -1) {
-		api_error(call, API_STORE_FAILED, "backup: reading the copy: %s", strerror(errno));
+		api_error(call, API_STORE_FAILED, "backup: reading the copy: %s: begin a new one", strerror(errno));
+		backup_free(b);
 		return;
 	}
 	sodium_bin2base64(text, sizeof text, piece, (size_t)n, sodium_base64_VARIANT_ORIGINAL);
@@ -81,19 +78,17 @@ answer_piece(struct backup *b, struct api_call *call, int64_t offset)
 }
 
 static void
-on_copied(const char *error, void *arg)
+on_copied(int fd, const char *error, void *arg)
 {
 	struct backup *b = arg;
 	struct api_call *call = b->first;
-	struct stat st;
+	struct stat st = {0};
 
 	b->first = NULL;
-	if (error == NULL) {
-		b->fd = open(b->path, O_RDONLY | O_CLOEXEC);
-		unlink(b->path);
-		if (b->fd == -1 || fstat(b->fd, &st) == -1)
-			error = strerror(errno);
-	}
+	b->copying = NULL;
+	b->fd = fd;
+	if (fd != -1 && fstat(fd, &st) == -1)
+		error = strerror(errno);
 	if (error != NULL) {
 		api_error(call, API_STORE_FAILED, "backup: the copy could not be made: %s", error);
 		backup_free(b);
@@ -119,9 +114,9 @@ backup_begin(struct backups *pool, struct api_call *call)
 	b->first = call;
 	TAILQ_INSERT_TAIL(&pool->all, b, next);
 	pool->count++;
-	snprintf(b->path, sizeof b->path, "%.4000s/backup-%ld-%lld.tmp", pool->sv->config->state_dir, (long)getpid(),
-	    (long long)b->id);
-	store_copy(pool->sv->store, b->path, on_copied, b);
+	b->copying = store_copy(pool->sv->store, on_copied, b);
+	if (b->copying == NULL)
+		on_copied(-1, store_error(pool->sv->store), b);
 }
 
 void
@@ -158,9 +153,7 @@ backups_free(struct backups *pool)
 
 	if (pool == NULL)
 		return;
-	while ((b = TAILQ_FIRST(&pool->all)) != NULL) {
-		unlink(b->path); /* there only while it is being copied */
+	while ((b = TAILQ_FIRST(&pool->all)) != NULL)
 		backup_free(b);
-	}
 	free(pool);
 }

@@ -1,7 +1,7 @@
 /*
- * Copies of the store for `backup`, handed out in pieces. A copy is made in
- * state-dir, loses its name as soon as it is whole, and its space when the last
- * piece was taken or nobody asked for a minute.
+ * Copies of the store for `backup`, handed out in pieces. A copy is a file
+ * without a name (store_copy()); it is gone when the last piece was taken, could
+ * not be read, or nobody asked for a minute.
  */
 #ifndef SUPERVISOR_BACKUP_H
 #define SUPERVISOR_BACKUP_H

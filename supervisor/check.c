@@ -2,20 +2,21 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <sqlite3.h>
+#include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/lock.h"
 #include "supervisor/api.h"
+#include "supervisor/child.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
+#include "supervisor/store_integrity.h"
 #include "supervisor/supervisor.h"
 
 enum {
@@ -27,10 +28,9 @@ struct checker {
 	struct supervisor *sv;
 	struct api_call *call;        /* NULL: none under way */
 	struct event *step;           /* the next few escrows */
-	struct event *child_said;     /* the child's pipe */
-	int child_pipe;
-	pid_t child;
-	char copy[PATH_MAX];
+	struct store_copy *copying;   /* NULL: not now */
+	struct child *child;          /* looks at the copy; NULL: not now */
+	int copy_fd;                  /* the copy while child looks at it, else -1 */
 	char after[UUID_TEXT];        /* the last escrow looked at, or "" */
 	json_t *problems;
 	int64_t escrows, wallets, sealed, locks;
@@ -74,34 +74,20 @@ finish(struct checker *c)
 
 /* --- escrows -------------------------------------------------------------- */
 
-static bool
-parse_kind(const char *name, enum seal_kind *kind)
-{
-	static const char *const names[SEAL_KIND_COUNT] = {"password", "message", "keys", "seed"};
-
-	for (int i = 0; i < SEAL_KIND_COUNT; i++) {
-		if (strcmp(name, names[i]) == 0) {
-			*kind = (enum seal_kind)i;
-			return true;
-		}
-	}
-	return false;
-}
-
 static void
 check_sealed(int attempt, enum role role, int round, const char *kind, const void *sealed, size_t size, void *arg)
 {
 	struct checker *c = arg;
 	struct seal_place place = {.escrow_id = c->escrow_id, .attempt = attempt, .role = role, .round = round};
 	unsigned char *plain = malloc(size + 1);
-	bool good = plain != NULL && parse_kind(kind, &place.kind) && unseal(c->subkey, &place, sealed, size, plain);
+	bool good = plain != NULL && seal_kind_parse(kind, &place.kind) && unseal(c->subkey, &place, sealed, size, plain);
 
 	c->sealed++;
 	if (!good)
 		problem(c, c->escrow_id, "is key-file the one this store was made with? else restore the store from a backup",
 		    "attempt %d: %s: the sealed %s cannot be opened", attempt, role_name(role), kind);
 	if (plain != NULL)
-		explicit_bzero(plain, size);
+		sodium_memzero(plain, size);
 	free(plain);
 }
 
@@ -135,6 +121,21 @@ check_files(struct checker *c, const struct store_escrow *e)
 	}
 }
 
+/* What the last look at its wallets gave (check_control.c). */
+static void
+check_not_verified(struct checker *c, const struct store_escrow *e)
+{
+	time_t at = (time_t)(e->not_verified_at / 1000);
+	char date[32] = "";
+	struct tm utc;
+
+	if (gmtime_r(&at, &utc) != NULL)
+		strftime(date, sizeof date, "%F %T UTC", &utc);
+	problem(c, e->escrow_id, "its money can be reached with the sealed .keys and seeds in the store: keep a backup of it "
+	    "and of key-file; put the wallet files right and restart msigd, which opens them again",
+	    "%s its wallets could not be opened from disk: %s", date, e->not_verified_reason);
+}
+
 static void
 check_escrow(struct checker *c, const char *id)
 {
@@ -147,14 +148,17 @@ check_escrow(struct checker *c, const char *id)
 	}
 	if (e.phase == PHASE_READY)
 		check_files(c, &e);
+	if (e.not_verified_at != 0)
+		check_not_verified(c, &e);
 	if (!phase_is_terminal(e.phase) && escrow_find(c->sv->escrows, id) == NULL)
 		problem(c, id, "restart msigd: it takes up all that is not finished", "it is %s and nobody works at it",
 		    phase_name(e.phase));
 	store_escrow_clear(&e);
 	seal_subkey(c->sv->master_key, id, c->subkey);
 	c->escrow_id = id;
-	store_each_sealed(c->sv->store, id, check_sealed, c);
-	explicit_bzero(c->subkey, sizeof c->subkey);
+	if (store_each_sealed(c->sv->store, id, check_sealed, c) != STORE_OK)
+		problem(c, id, "restore the store from a backup", "%s", store_error(c->sv->store));
+	sodium_memzero(c->subkey, sizeof c->subkey);
 }
 
 /* --- locks ---------------------------------------------------------------- */
@@ -212,73 +216,68 @@ on_step(evutil_socket_t fd, short what, void *arg)
 	finish(c);
 }
 
-/* --- the database: a child looks at a copy -------------------------------- */
-
-static _Noreturn void
-child_main(const char *path, int out)
-{
-	sqlite3 *db;
-	sqlite3_stmt *statement;
-	char text[512] = "the copy cannot be opened";
-
-	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK &&
-	    sqlite3_prepare_v2(db, "PRAGMA integrity_check(5)", -1, &statement, NULL) == SQLITE_OK) {
-		text[0] = '\0';
-		while (sqlite3_step(statement) == SQLITE_ROW && strlen(text) < 400)
-			snprintf(text + strlen(text), sizeof text - strlen(text), "%s%.80s", text[0] != '\0' ? "; " : "",
-			    (const char *)sqlite3_column_text(statement, 0));
-	}
-	if (write(out, text, strlen(text)) == -1)
-		_exit(1);
-	_exit(0);
-}
+/* --- the database: a process of its own looks at a copy -------------------- */
 
 static void
-on_child_said(evutil_socket_t fd, short what, void *arg)
+look_at_escrows(struct checker *c)
 {
 	static const struct timeval soon = {0, 0};
-	struct checker *c = arg;
-	char text[600];
-	ssize_t n = read(fd, text, sizeof text - 1);
 
-	(void)what;
-	text[n > 0 ? n : 0] = '\0';
-	waitpid(c->child, NULL, 0); /* it has written its last word */
-	c->child = 0;
-	close(c->child_pipe);
-	event_free(c->child_said);
-	c->child_said = NULL;
-	unlink(c->copy);
-	if (strcmp(text, "ok") != 0)
-		problem(c, NULL, "restore the store from a backup", "the database is damaged: %s", text);
 	event_add(c->step, &soon);
 }
 
 static void
-on_copied(const char *error, void *arg)
+not_looked_at(struct checker *c, const char *why)
+{
+	problem(c, NULL, "make room in state-dir, look at the disk, and check again", "the database was not looked at: %s", why);
+	look_at_escrows(c);
+}
+
+static void
+on_looked(int status, int exec_errno, void *arg)
 {
 	struct checker *c = arg;
-	int fds[2];
+	char text[STORE_INTEGRITY_TEXT] = "", end[128];
+	ssize_t n = pread(c->copy_fd, text, sizeof text - 1, 0);
 
-	if (error == NULL && pipe2(fds, O_CLOEXEC) == 0) {
-		c->child = fork();
-		if (c->child == 0)
-			child_main(c->copy, fds[1]);
-		close(fds[1]);
-		c->child_pipe = fds[0];
-		if (c->child != -1)
-			c->child_said = event_new(c->sv->base, fds[0], EV_READ, on_child_said, c);
-		if (c->child_said != NULL) {
-			event_add(c->child_said, NULL);
+	c->child = NULL;
+	close(c->copy_fd);
+	c->copy_fd = -1;
+	if (exec_errno != 0) {
+		not_looked_at(c, strerror(exec_errno));
+		return;
+	}
+	if (status != 0 || n <= 0) {
+		child_describe_end(status, end, sizeof end);
+		not_looked_at(c, end);
+		return;
+	}
+	text[n] = '\0';
+	if (strcmp(text, "ok") != 0)
+		problem(c, NULL, "restore the store from a backup", "the database is damaged: %s", text);
+	look_at_escrows(c);
+}
+
+/* The copy is all that the process gets of us. */
+static void
+on_copied(int fd, const char *error, void *arg)
+{
+	static char name[] = "msigd", option[] = STORE_INTEGRITY_OPTION;
+	char *argv[] = {name, option, NULL}, *envp[] = {NULL};
+	struct child_spec spec = {.program = "/proc/self/exe", .argv = argv, .envp = envp, .fd3 = fd, .dies_with_us = true};
+	struct checker *c = arg;
+
+	c->copying = NULL;
+	if (fd != -1) {
+		c->child = child_spawn(c->sv->base, &spec, on_looked, c);
+		if (c->child != NULL) {
+			c->copy_fd = fd;
 			return;
 		}
-		close(fds[0]);
 		error = strerror(errno);
+		close(fd);
 	}
-	unlink(c->copy);
-	problem(c, NULL, "make room in state-dir, and look at the disk", "the database could not be copied to be checked: %s",
-	    error != NULL ? error : strerror(errno));
-	on_step(-1, 0, c);
+	not_looked_at(c, error);
 }
 
 void
@@ -288,12 +287,47 @@ check_begin(struct checker *c, struct api_call *call)
 		api_error(call, API_BUSY, "a check is under way: wait for it to end");
 		return;
 	}
+	if (c->sv->stopping) {
+		api_error(call, API_STOPPING, "msigd is stopping: check it after the next start");
+		return;
+	}
 	c->call = call;
 	c->problems = json_array();
 	c->escrows = c->wallets = c->sealed = c->locks = 0;
 	c->after[0] = '\0';
-	snprintf(c->copy, sizeof c->copy, "%.4000s/check-%ld.tmp", c->sv->config->state_dir, (long)getpid());
-	store_copy(c->sv->store, c->copy, on_copied, c);
+	c->copying = store_copy(c->sv->store, on_copied, c);
+	if (c->copying == NULL)
+		not_looked_at(c, store_error(c->sv->store));
+}
+
+/* Everything that goes on by itself is ended. */
+static void
+abandon(struct checker *c)
+{
+	store_copy_cancel(c->copying);
+	c->copying = NULL;
+	if (c->child != NULL) {
+		child_kill(c->child, SIGKILL);
+		child_reap(c->child);
+		close(c->copy_fd);
+	}
+	c->child = NULL;
+	c->copy_fd = -1;
+	event_del(c->step);
+	json_decref(c->problems);
+	c->problems = NULL;
+}
+
+void
+check_stop(struct checker *c)
+{
+	struct api_call *call = c->call;
+
+	if (call == NULL)
+		return;
+	abandon(c);
+	c->call = NULL;
+	api_error(call, API_STOPPING, "msigd is stopping: the check was not finished");
 }
 
 struct checker *
@@ -306,6 +340,7 @@ checker_new(struct supervisor *sv)
 		return NULL;
 	}
 	c->sv = sv;
+	c->copy_fd = -1;
 	return c;
 }
 
@@ -314,11 +349,7 @@ checker_free(struct checker *c)
 {
 	if (c == NULL)
 		return;
-	if (c->call != NULL)
-		unlink(c->copy);
-	if (c->child_said != NULL)
-		event_free(c->child_said);
+	abandon(c);
 	event_free(c->step);
-	json_decref(c->problems);
 	free(c);
 }

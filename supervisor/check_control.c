@@ -16,17 +16,21 @@
 enum {
 	QUIET_MS = 2000,        /* nothing was under way for so long */
 	AGAIN_SECONDS = 60,     /* until those that could not be looked at get another turn */
+	ESCROWS_A_TURN = 20,    /* looked through for one that can be verified */
+	PAUSE_MS = 100,         /* between two such turns: thousands may wait for an endpoint that is gone */
 	CHECK_LIMIT_MS = 120000
 };
 
 struct verifier {
 	struct supervisor *sv;
 	struct event *quiet;
-	int64_t after;          /* seq: those up to it have had their turn */
-	bool missed;            /* one of them could not be verified for want of its endpoint */
+	char after[UUID_TEXT];  /* those up to it have had their turn; "" begins with the first */
+	bool missed;            /* one of them could not be looked at */
+	bool woken;             /* one became ready since the first had its turn: another pass */
 	struct worker *worker;  /* NULL: none under way */
 	char escrow_id[UUID_TEXT];
 	int attempt;
+	unsigned roles;         /* ROLE_BIT()s: whose wallets are ours to open */
 	char *address;
 	struct store_wallet wallets[ROLE_COUNT];
 	struct endpoint *endpoints[ROLE_COUNT];
@@ -66,8 +70,12 @@ start_frame(void *owner)
 	json_t *participants = json_array(), *start;
 
 	for (int r = 0; r < ROLE_COUNT; r++) {
-		if (v->endpoints[r] != NULL)
-			json_array_append_new(participants, participant(v, (enum role)r));
+		if ((v->roles & ROLE_BIT(r)) == 0)
+			continue;
+		if (json_array_append_new(participants, participant(v, (enum role)r)) == -1) {
+			json_decref(participants);
+			return NULL;
+		}
 	}
 	seal_subkey_base64(v->sv->master_key, v->escrow_id, subkey);
 	start = json_pack("{s:s, s:i, s:s, s:s, s:o}", "escrow_id", v->escrow_id, "attempt", v->attempt,
@@ -76,16 +84,78 @@ start_frame(void *owner)
 	return start;
 }
 
+/* --- what came of it ------------------------------------------------------ */
+
+/* On its way to disk. */
+struct outcome {
+	struct verifier *v;
+	char escrow_id[UUID_TEXT];
+	char cause[32];
+	char reason[STORE_REASON_MAX];  /* "": they are good */
+};
+
+/* It could not be looked at, or the outcome could not be kept: another time. */
 static void
-note_verified(struct verifier *v)
+postpone(struct verifier *v, const char *escrow_id, const char *reason)
+{
+	v->missed = true;
+	log_info("verification_postponed", F_STR("escrow", escrow_id), F_STR("reason", reason));
+}
+
+static void
+on_outcome_durable(bool durable, void *arg)
+{
+	struct outcome *o = arg;
+
+	if (!durable)
+		postpone(o->v, o->escrow_id, "the store could not be written");
+	else if (o->reason[0] == '\0')
+		log_info("escrow_verified", F_STR("escrow", o->escrow_id));
+	else
+		/* loudly: the money can be reached from the store, but not from these files */
+		log_error("escrow_not_verified", F_STR("escrow", o->escrow_id), F_STR("cause", o->cause),
+		    F_STR("reason", o->reason),
+		    F_STR("remedy", "keep the store and its key safe: the sealed .keys and seeds are in it"));
+	free(o);
+}
+
+static enum store_result
+write_outcome(struct verifier *v, const struct outcome *o)
 {
 	struct store *store = v->sv->store;
+	bool good = o->reason[0] == '\0';
+	enum store_result result;
 
-	if (!store_enter(store))
+	result = store_set_verified(store, v->escrow_id, v->attempt, good ? NULL : o->reason, clock_wall_ms());
+	if (result != STORE_OK)
+		return result;
+	return good
+	    ? store_add_event(store, v->escrow_id, "verified", json_pack("{s:i}", "attempt", v->attempt))
+	    : store_add_event(store, v->escrow_id, "not_verified", json_pack("{s:i, s:s}", "attempt", v->attempt,
+	        "reason", o->reason));
+}
+
+/* cause and reason: NULL when the wallets are good. */
+static void
+note_outcome(struct verifier *v, const char *cause, const char *reason)
+{
+	struct store *store = v->sv->store;
+	struct outcome *o = calloc(1, sizeof *o);
+
+	if (o == NULL) {
+		postpone(v, v->escrow_id, "out of memory");
 		return;
-	store_leave(store, store_set_verified(store, v->escrow_id, v->attempt, clock_wall_ms()) == STORE_OK
-	    ? store_add_event(store, v->escrow_id, "verified", json_pack("{s:i}", "attempt", v->attempt)) : STORE_CONFLICT);
-	log_info("escrow_verified", F_STR("escrow", v->escrow_id));
+	}
+	o->v = v;
+	memcpy(o->escrow_id, v->escrow_id, sizeof o->escrow_id);
+	snprintf(o->cause, sizeof o->cause, "%s", cause != NULL ? cause : "");
+	snprintf(o->reason, sizeof o->reason, "%s", reason != NULL ? reason : "");
+	if (!store_enter(store) || store_leave(store, write_outcome(v, o)) != STORE_OK) {
+		postpone(v, v->escrow_id, store_error(store));
+		free(o);
+		return;
+	}
+	store_when_durable(store, on_outcome_durable, o);
 }
 
 /* Whether a failure tells something of the wallets, or only that they could not
@@ -103,119 +173,184 @@ is_about_wallets(const struct worker_end *end)
 	    cause == CAUSE_STAMP_MISMATCH || cause == CAUSE_WRONG_NETWORK || cause == CAUSE_INTERNAL;
 }
 
-/* Loudly: the money can be reached from the store, but not from these files. */
-static void
-note_unverified(struct verifier *v, const struct worker_end *end)
+/* All the wallets it was to open, and not fewer. */
+static bool
+is_done(const struct verifier *v, const struct worker_end *end)
 {
-	const char *reason = json_string_value(json_object_get(end->finished, "reason"));
-	const char *cause = json_string_value(json_object_get(end->finished, "cause"));
+	const char *outcome = json_string_value(json_object_get(end->finished, "outcome"));
+	const json_t *role;
+	unsigned roles = 0;
+	size_t i;
 
-	if (!is_about_wallets(end)) {
-		log_info("verification_postponed", F_STR("escrow", v->escrow_id),
-		    F_STR("reason", reason != NULL ? reason : end->why));
-		v->missed = true;
-		return;
+	json_array_foreach(json_object_get(end->finished, "roles"), i, role) {
+		enum role r;
+		if (json_is_string(role) && role_parse(json_string_value(role), false, &r))
+			roles |= ROLE_BIT(r);
 	}
-	log_error("escrow_not_verified", F_STR("escrow", v->escrow_id), F_STR("cause", cause), F_STR("reason", reason),
-	    F_STR("remedy", "keep the store and its key safe: the sealed .keys and seeds are in it"));
-	store_add_event(v->sv->store, v->escrow_id, "not_verified", json_pack("{s:i, s:s}", "attempt", v->attempt,
-	    "reason", reason));
+	return outcome != NULL && strcmp(outcome, "done") == 0 && roles == v->roles;
+}
+
+static void
+wait_for_quiet(struct verifier *v)
+{
+	static const struct timeval quiet = {QUIET_MS / 1000, (QUIET_MS % 1000) * 1000};
+
+	if (v->worker == NULL && escrow_count(v->sv->escrows) == 0)
+		event_add(v->quiet, &quiet);
 }
 
 static void
 on_gone(void *owner, const struct worker_end *end)
 {
 	struct verifier *v = owner;
-	const char *outcome = json_string_value(json_object_get(end->finished, "outcome"));
-	bool done = outcome != NULL && strcmp(outcome, "done") == 0;
+	const char *reason = json_string_value(json_object_get(end->finished, "reason"));
+	bool done = is_done(v, end);
 
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		if (v->endpoints[r] != NULL)
 			endpoint_event(v->endpoints[r], done ? ENDPOINT_EV_RELEASED : ENDPOINT_EV_ABANDONED, NULL);
 	}
 	if (done)
-		note_verified(v);
+		note_outcome(v, NULL, NULL);
+	else if (is_about_wallets(end))
+		note_outcome(v, json_string_value(json_object_get(end->finished, "cause")),
+		    reason != NULL && reason[0] != '\0' ? reason : "no reason was given");
 	else
-		note_unverified(v, end);
+		postpone(v, v->escrow_id, reason != NULL ? reason
+		    : end->finished != NULL ? "not every wallet was opened" : end->why);
 	forget(v);
 	v->worker = NULL;
-	verifier_wake(v);
+	wait_for_quiet(v);
 }
 
 static const struct worker_job check_job = {.name = "check", .start = start_frame, .message = NULL, .gone = on_gone};
+
+/* --- which one, and when -------------------------------------------------- */
 
 /* The wallets' own endpoints, all idle, are leased. */
 static bool
 lease_all(struct verifier *v)
 {
-	int wanted = 0;
-
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		struct endpoint *ep;
-		if (v->wallets[r].wallet == NULL || v->wallets[r].password == NULL)
+		if ((v->roles & ROLE_BIT(r)) == 0)
 			continue;
 		ep = endpoint_find(v->sv->endpoints, v->wallets[r].endpoint);
 		if (ep == NULL || ep->state != ENDPOINT_IDLE)
 			return false;
 		v->endpoints[r] = ep;
-		wanted++;
 	}
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		if (v->endpoints[r] != NULL)
 			endpoint_lease(v->endpoints[r], v->escrow_id);
 	}
-	return wanted > 0;
+	return true;
 }
 
-static bool
+static void
+release_all(struct verifier *v)
+{
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		if (v->endpoints[r] != NULL)
+			endpoint_event(v->endpoints[r], ENDPOINT_EV_RELEASED, NULL);
+	}
+}
+
+enum loaded { LOADED, LOOKED_AT_ALREADY, NOT_LOADED };
+
+static enum loaded
 load(struct verifier *v)
 {
 	struct store_escrow record;
+	bool again;
 
 	if (store_get_escrow(v->sv->store, v->escrow_id, &record) != STORE_OK)
-		return false;
+		return NOT_LOADED;
 	v->attempt = record.attempt;
 	v->address = record.address;
+	v->roles = ROLE_ALL & ~record.external;
+	again = record.not_verified_at < v->sv->started_at;
 	record.address = NULL;
 	store_escrow_clear(&record);
-	return v->address != NULL &&
-	    store_get_wallets(v->sv->store, v->escrow_id, v->attempt, v->wallets) == STORE_OK;
+	if (!again)
+		return LOOKED_AT_ALREADY;
+	if (v->address == NULL || v->roles == 0 ||
+	    store_get_wallets(v->sv->store, v->escrow_id, v->attempt, v->wallets) != STORE_OK)
+		return NOT_LOADED;
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		const struct store_wallet *w = &v->wallets[r];
+		if ((v->roles & ROLE_BIT(r)) != 0 &&
+		    (w->endpoint == NULL || w->wallet == NULL || w->stamp == NULL || w->password == NULL))
+			return NOT_LOADED;
+	}
+	return LOADED;
+}
+
+/* False: it cannot be looked at now. */
+static bool
+begin(struct verifier *v)
+{
+	char title[64];
+
+	switch (load(v)) {
+	case LOADED:
+		break;
+	case NOT_LOADED:
+		v->missed = true;
+		return false;
+	case LOOKED_AT_ALREADY:
+		return false;
+	}
+	if (!lease_all(v)) {
+		v->missed = true;
+		return false;
+	}
+	snprintf(title, sizeof title, "check %s", v->escrow_id);
+	v->worker = worker_new(v->sv, &check_job, v, title, v->escrow_id, CHECK_LIMIT_MS);
+	if (v->worker == NULL) {
+		release_all(v);
+		v->missed = true;
+	}
+	return v->worker != NULL;
+}
+
+/* All had their turn: the next look begins with the first again. */
+static void
+end_pass(struct verifier *v)
+{
+	static const struct timeval soon = {0, 0}, again = {AGAIN_SECONDS, 0};
+
+	v->after[0] = '\0';
+	if (v->woken)
+		event_add(v->quiet, &soon);
+	else if (v->missed)
+		event_add(v->quiet, &again);
+	v->missed = v->missed && v->woken;
 }
 
 static void
 on_quiet(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct timeval again = {AGAIN_SECONDS, 0};
+	static const struct timeval pause = {0, PAUSE_MS * 1000};
 	struct verifier *v = arg;
-	char title[64];
 
 	(void)fd;
 	(void)what;
 	if (v->worker != NULL || v->sv->stopping || v->sv->draining || escrow_count(v->sv->escrows) > 0)
 		return;
-	while (store_next_unverified(v->sv->store, &v->after, v->escrow_id) == STORE_OK) {
-		if (!load(v) || !lease_all(v)) {
-			v->missed = true;
-			forget(v);
-			continue;
+	if (v->after[0] == '\0')
+		v->woken = false;
+	for (int i = 0; i < ESCROWS_A_TURN; i++) {
+		if (store_next_unverified(v->sv->store, v->after) != STORE_OK) {
+			end_pass(v);
+			return;
 		}
-		snprintf(title, sizeof title, "check %s", v->escrow_id);
-		v->worker = worker_new(v->sv, &check_job, v, title, v->escrow_id, CHECK_LIMIT_MS);
-		if (v->worker == NULL) {
-			for (int r = 0; r < ROLE_COUNT; r++) {
-				if (v->endpoints[r] != NULL)
-					endpoint_event(v->endpoints[r], ENDPOINT_EV_RELEASED, NULL);
-			}
-			forget(v);
-		}
-		return;
+		memcpy(v->escrow_id, v->after, sizeof v->escrow_id);
+		if (begin(v))
+			return;
+		forget(v);
 	}
-	/* all had their turn; those that had to be left out get another, later */
-	if (v->missed) {
-		v->missed = false;
-		v->after = 0;
-		event_add(v->quiet, &again);
-	}
+	event_add(v->quiet, &pause);
 }
 
 struct verifier *
@@ -244,8 +379,6 @@ verifier_free(struct verifier *v)
 void
 verifier_wake(struct verifier *v)
 {
-	static const struct timeval quiet = {QUIET_MS / 1000, (QUIET_MS % 1000) * 1000};
-
-	if (v->worker == NULL && escrow_count(v->sv->escrows) == 0)
-		event_add(v->quiet, &quiet);
+	v->woken = true;
+	wait_for_quiet(v);
 }

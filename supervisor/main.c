@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "supervisor/store_integrity.h"
 #include "supervisor/supervisor.h"
 
 static const char default_path[] = MSIGD_SYSCONFDIR "/msigd.conf";
@@ -149,6 +150,9 @@ main(int argc, char *argv[])
 	char *path;
 	int parent = -1;
 
+	/* not for people: msigd starts itself so (check.c) */
+	if (argc == 2 && strcmp(argv[1], STORE_INTEGRITY_OPTION) == 0)
+		return store_integrity_main();
 	take_options(argc, argv, &options);
 	if (sodium_init() == -1)
 		return 1;

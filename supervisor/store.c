@@ -273,8 +273,10 @@ store_open(struct event_base *base, const char *path, char **error)
 	store->commit = event_new(base, -1, 0, on_commit, store);
 	if (store->commit == NULL)
 		goto no_memory;
-	if (open_file(store, path) && configure(store) && store_migrate(store, why, sizeof why) && read_last_event(store))
+	if (open_file(store, path) && configure(store) && store_migrate(store, why, sizeof why) && read_last_event(store)) {
+		store_remove_copies(path); /* we alone have the store: nobody makes one now */
 		return store;
+	}
 	code = store->db != NULL ? sqlite3_errcode(store->db) : SQLITE_NOMEM;
 	if (why[0] == '\0')
 		snprintf(why, sizeof why, "%s", why_not(code) != NULL ? why_not(code) : sqlite3_errstr(code));
@@ -288,10 +290,36 @@ no_memory:
 	return NULL;
 }
 
+bool
+store_take_key(struct store *store, const char *fingerprint, char *why, size_t why_size)
+{
+	sqlite3_stmt *row;
+	bool matches = false;
+	int got;
+
+	if (!store_enter(store) || store_leave(store, store_run(store, SQL_ADD_KEY, NULL, "t", fingerprint)) != STORE_OK) {
+		snprintf(why, why_size, "store %s: %s", store->path, store_error(store));
+		return false;
+	}
+	row = store_bind(store, SQL_GET_KEY, "");
+	got = row != NULL ? store_row(store, row) : -1;
+	if (got != 1) {
+		snprintf(why, why_size, "store %s: %s", store->path, store_error(store));
+	} else {
+		const char *bound = (const char *)sqlite3_column_text(row, 0);
+		matches = strcmp(bound, fingerprint) == 0;
+		snprintf(why, why_size, "store %s: it was sealed with the key %s, and key-file holds the key %s: "
+		    "name the key that belongs to it", store->path, bound, fingerprint);
+	}
+	store_done(row);
+	return matches;
+}
+
 void
 store_flush(struct store *store)
 {
-	if (store->open)
+	/* what was waiting for a turn may write another */
+	while (store->open)
 		end_turn(store);
 }
 

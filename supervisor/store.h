@@ -50,6 +50,11 @@ void store_close(struct store *store);
 /* The last failure, in SQLite's words. */
 const char *store_error(const struct store *store);
 int store_schema_version(const struct store *store);
+
+/* Binds a new store to the master key with this fingerprint, and looks whether
+ * an older one is bound to it. False: why says that it is not, or what failed. */
+bool store_take_key(struct store *store, const char *fingerprint, char *why, size_t why_size);
+
 int64_t store_size_bytes(struct store *store);
 
 /* Calls fn when everything written so far is on disk (true) or was rolled back
@@ -113,6 +118,8 @@ struct store_escrow {
 	int failures;     /* earlier attempts that count against max-attempts */
 	char *cause, *reason, *address; /* or NULL */
 	int64_t started_at, finalized_at, failed_at, verified_at; /* 0: not (yet) */
+	int64_t not_verified_at;  /* the last look at its wallets, if they were not good; else 0 */
+	char *not_verified_reason; /* or NULL */
 	struct store_participant participants[ROLE_COUNT];
 	json_t *failed;   /* every attempt that failed: [{"attempt": 1, "cause": "…", "reason": "…", "failed_at": ms}] */
 	json_t *infos;    /* of `round`: {"buyer": {"length": 236, "sha256": "…"}} */
@@ -132,10 +139,10 @@ enum store_result store_list_escrows(struct store *store, enum phase phase, cons
 typedef void (*store_id_fn)(const char *escrow_id, void *arg);
 enum store_result store_each_unfinished(struct store *store, store_id_fn fn, void *arg);
 
-/* One that is Ready and was not verified, the longest ago first, or
- * STORE_NOT_FOUND. Only after the given seq, so that one that cannot be
- * verified now does not hold up the others; *seq gets its seq. */
-enum store_result store_next_unverified(struct store *store, int64_t *seq, char escrow_id[UUID_TEXT]);
+/* The next one that is Ready and was not verified, in the order of ids, or
+ * STORE_NOT_FOUND. escrow_id goes in as the one before, "" for none, and comes
+ * out as this one. Costs the same however many there are. */
+enum store_result store_next_unverified(struct store *store, char escrow_id[UUID_TEXT]);
 
 /* How many escrows are in each phase. */
 enum store_result store_count_phases(struct store *store, int64_t counts[PHASE_COUNT]);
@@ -181,7 +188,11 @@ enum store_result store_fail_attempt(struct store *store, struct store_guard *gu
 /* The next attempt of one whose last has Failed; the count starts again. */
 enum store_result store_retry(struct store *store, const char *escrow_id, int *attempt);
 
-enum store_result store_set_verified(struct store *store, const char *escrow_id, int attempt, int64_t now);
+/* Its wallets were opened from disk and are good (reason NULL), or are not.
+ * The last word counts, but nothing takes back that they were good once.
+ * STORE_CONFLICT: it is not Ready, or is verified. */
+enum store_result store_set_verified(struct store *store, const char *escrow_id, int attempt, const char *reason,
+    int64_t now);
 
 /* --- the journal: intents, results, round messages ------------------------ */
 
@@ -251,9 +262,17 @@ int64_t store_last_event(const struct store *store);
 
 /* --- a consistent copy ---------------------------------------------------- */
 
-/* Copies page by page, a few milliseconds at a time, to a new file at path;
- * fn gets NULL when it is whole, or what went wrong (the file is then gone). */
-typedef void (*store_copied_fn)(const char *error, void *arg);
-void store_copy(struct store *store, const char *path, store_copied_fn fn, void *arg);
+struct store_copy;
+
+/* fd: a file without a name that is one whole database, for whoever is told
+ * to close; or -1 with what went wrong. Called once, and the copy is freed after it. */
+typedef void (*store_copied_fn)(int fd, const char *error, void *arg);
+
+/* Copies page by page, a few milliseconds at a time, on the file system of the
+ * store. NULL: it could not begin, store_error() says why, fn is not called. */
+struct store_copy *store_copy(struct store *store, store_copied_fn fn, void *arg);
+
+/* Ends one that is under way, without calling fn; before store_close(). */
+void store_copy_cancel(struct store_copy *copy);
 
 #endif

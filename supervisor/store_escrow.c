@@ -63,6 +63,7 @@ store_escrow_clear(struct store_escrow *e)
 	free(e->cause);
 	free(e->reason);
 	free(e->address);
+	free(e->not_verified_reason);
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		free(e->participants[r].endpoint);
 		free(e->participants[r].wallet);
@@ -103,16 +104,30 @@ read_row(sqlite3_stmt *row, struct store_escrow *e)
 	e->finalized_at = sqlite3_column_int64(row, 16);
 	e->failed_at = sqlite3_column_int64(row, 17);
 	e->verified_at = sqlite3_column_int64(row, 18);
+	e->not_verified_at = sqlite3_column_int64(row, 19);
+	e->not_verified_reason = store_column_text(row, 20);
 	return network_parse(column(row, 5), &e->network) && phase_parse(column(row, 8), &e->phase);
 }
 
-static int
-read_participants(struct store *store, struct store_escrow *e)
+/* Ends the reading of rows: what store_row() gave last is 0 if all were read
+ * and taken. A part must not pass for the whole. */
+static bool
+all_read(struct store *store, sqlite3_stmt *row, int got)
+{
+	store_done(row);
+	if (got == 1)
+		snprintf(store->error, sizeof store->error, "reading: out of memory, or text that is not UTF-8");
+	return got == 0;
+}
+
+static bool
+read_participants(struct store *store, struct store_escrow *e, int *count)
 {
 	sqlite3_stmt *row = store_bind(store, SQL_GET_PARTICIPANTS, "ti", e->escrow_id, (int64_t)e->attempt);
-	int count = 0;
+	int got = -1;
 
-	while (row != NULL && store_row(store, row) == 1) {
+	*count = 0;
+	while (row != NULL && (got = store_row(store, row)) == 1) {
 		enum role role;
 		if (!role_parse(column(row, 0), false, &role))
 			continue;
@@ -120,10 +135,9 @@ read_participants(struct store *store, struct store_escrow *e)
 		e->participants[role].endpoint = store_column_text(row, 2);
 		e->participants[role].wallet = store_column_text(row, 3);
 		e->participants[role].stamp = store_column_text(row, 4);
-		count++;
+		++*count;
 	}
-	store_done(row);
-	return count;
+	return all_read(store, row, got);
 }
 
 /* "create_wallet" is "create" to those who read it, and so on. */
@@ -142,44 +156,52 @@ completed_name(const char *call)
 	return call;
 }
 
-static void
+static bool
 read_completed(struct store *store, struct store_escrow *e)
 {
 	sqlite3_stmt *row = store_bind(store, SQL_GET_COMPLETED, "ti", e->escrow_id, (int64_t)e->attempt);
+	bool taken = true;
+	int got = -1;
 
 	for (int r = 0; r < ROLE_COUNT; r++)
 		e->participants[r].completed = json_array();
-	while (row != NULL && store_row(store, row) == 1) {
+	while (row != NULL && taken && (got = store_row(store, row)) == 1) {
 		enum role role;
 		if (role_parse(column(row, 0), false, &role))
-			json_array_append_new(e->participants[role].completed, json_string(completed_name(column(row, 1))));
+			taken = json_array_append_new(e->participants[role].completed,
+			    json_string(completed_name(column(row, 1)))) == 0;
 	}
-	store_done(row);
+	return all_read(store, row, got);
 }
 
-static void
+static bool
 read_infos(struct store *store, struct store_escrow *e)
 {
 	sqlite3_stmt *row = store_bind(store, SQL_GET_INFOS, "tii", e->escrow_id, (int64_t)e->attempt,
 	    (int64_t)e->round);
+	bool taken = true;
+	int got = -1;
 
 	e->infos = json_object();
-	while (row != NULL && store_row(store, row) == 1)
-		json_object_set_new(e->infos, column(row, 0), json_pack("{s:I, s:s}",
-		    "length", (json_int_t)sqlite3_column_int64(row, 1), "sha256", column(row, 2)));
-	store_done(row);
+	while (row != NULL && taken && (got = store_row(store, row)) == 1)
+		taken = json_object_set_new(e->infos, column(row, 0), json_pack("{s:I, s:s}", "length",
+		    (json_int_t)sqlite3_column_int64(row, 1), "sha256", column(row, 2))) == 0;
+	return all_read(store, row, got);
 }
 
-static void
+static bool
 read_failed(struct store *store, struct store_escrow *e)
 {
 	sqlite3_stmt *row = store_bind(store, SQL_GET_FAILURES, "t", e->escrow_id);
+	bool taken = true;
+	int got = -1;
 
 	e->failed = json_array();
-	while (row != NULL && store_row(store, row) == 1)
-		json_array_append_new(e->failed, json_pack("{s:i, s:s, s:s, s:I}", "attempt", sqlite3_column_int(row, 0),
-		    "cause", column(row, 1), "reason", column(row, 2), "failed_at", (json_int_t)sqlite3_column_int64(row, 3)));
-	store_done(row);
+	while (row != NULL && taken && (got = store_row(store, row)) == 1)
+		taken = json_array_append_new(e->failed, json_pack("{s:i, s:s, s:s, s:I}", "attempt",
+		    sqlite3_column_int(row, 0), "cause", column(row, 1), "reason", column(row, 2),
+		    "failed_at", (json_int_t)sqlite3_column_int64(row, 3))) == 0;
+	return all_read(store, row, got);
 }
 
 /* What must hold of a row besides what the schema's CHECKs say. */
@@ -201,11 +223,27 @@ implausible(const struct store_escrow *e, int participants)
 	return NULL;
 }
 
+/* All that belongs to one. NULL, or why it is not to be believed. */
+static const char *
+read_rest(struct store *store, struct store_escrow *e)
+{
+	const char *why;
+	int participants;
+
+	if (!read_participants(store, e, &participants))
+		return store->error;
+	why = implausible(e, participants);
+	if (why != NULL)
+		return why;
+	return read_completed(store, e) && read_infos(store, e) && read_failed(store, e) ? NULL : store->error;
+}
+
 enum store_result
 store_get_escrow(struct store *store, const char *escrow_id, struct store_escrow *e)
 {
 	sqlite3_stmt *row = store_bind(store, SQL_GET_ESCROW, "t", escrow_id);
-	const char *why = NULL;
+	const char *why;
+	char text[sizeof store->error];
 	bool sound;
 	int got;
 
@@ -216,19 +254,13 @@ store_get_escrow(struct store *store, const char *escrow_id, struct store_escrow
 	if (got != 1)
 		return got == 0 ? STORE_NOT_FOUND : STORE_FAILED;
 	snprintf(e->escrow_id, sizeof e->escrow_id, "%s", escrow_id);
-	if (!sound)
-		why = "it has an unknown phase or network";
-	else
-		why = implausible(e, read_participants(store, e));
-	if (why != NULL) {
-		snprintf(store->error, sizeof store->error, "escrow %s: %s", escrow_id, why);
-		store_escrow_clear(e);
-		return STORE_FAILED;
-	}
-	read_completed(store, e);
-	read_infos(store, e);
-	read_failed(store, e);
-	return STORE_OK;
+	why = sound ? read_rest(store, e) : "it has an unknown phase or network";
+	if (why == NULL)
+		return STORE_OK;
+	snprintf(text, sizeof text, "escrow %s: %.200s", escrow_id, why); /* why may be store->error */
+	memcpy(store->error, text, sizeof text);
+	store_escrow_clear(e);
+	return STORE_FAILED;
 }
 
 enum store_result
@@ -271,16 +303,17 @@ store_each_unfinished(struct store *store, store_id_fn fn, void *arg)
 }
 
 enum store_result
-store_next_unverified(struct store *store, int64_t *seq, char escrow_id[UUID_TEXT])
+store_next_unverified(struct store *store, char escrow_id[UUID_TEXT])
 {
-	sqlite3_stmt *row = store_bind(store, SQL_NEXT_UNVERIFIED, "i", *seq);
+	sqlite3_stmt *row = store_bind(store, SQL_NEXT_UNVERIFIED, "t", escrow_id);
 	int got = row != NULL ? store_row(store, row) : -1;
+	char next[UUID_TEXT] = "";
 
-	if (got == 1) {
-		*seq = sqlite3_column_int64(row, 0);
-		snprintf(escrow_id, UUID_TEXT, "%s", column(row, 1));
-	}
-	store_done(row);
+	if (got == 1)
+		snprintf(next, sizeof next, "%s", column(row, 0));
+	store_done(row); /* escrow_id is bound until here */
+	if (got == 1)
+		memcpy(escrow_id, next, sizeof next);
 	return got == 1 ? STORE_OK : got == 0 ? STORE_NOT_FOUND : STORE_FAILED;
 }
 
@@ -474,13 +507,15 @@ store_retry(struct store *store, const char *escrow_id, int *attempt)
 }
 
 enum store_result
-store_set_verified(struct store *store, const char *escrow_id, int attempt, int64_t now)
+store_set_verified(struct store *store, const char *escrow_id, int attempt, const char *reason, int64_t now)
 {
 	enum store_result result;
 	int changed;
 
 	if (!store_enter(store))
 		return STORE_FAILED;
-	result = store_run(store, SQL_SET_VERIFIED, &changed, "tii", escrow_id, (int64_t)attempt, now);
+	result = reason == NULL
+	    ? store_run(store, SQL_SET_VERIFIED, &changed, "tii", escrow_id, (int64_t)attempt, now)
+	    : store_run(store, SQL_SET_NOT_VERIFIED, &changed, "tiit", escrow_id, (int64_t)attempt, now, reason);
 	return store_leave(store, result == STORE_OK && changed != 1 ? STORE_CONFLICT : result);
 }

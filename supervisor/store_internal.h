@@ -10,12 +10,13 @@
 /* Every statement, prepared on first use and kept. The texts are in
  * store_sql.c, in this order. */
 enum sql {
-	SQL_BEGIN, SQL_COMMIT, SQL_ROLLBACK, SQL_SAVEPOINT, SQL_RELEASE, SQL_ROLLBACK_TO,
+	SQL_BEGIN, SQL_COMMIT, SQL_SAVEPOINT, SQL_RELEASE, SQL_ROLLBACK_TO,
+	SQL_ADD_KEY, SQL_GET_KEY,
 	SQL_ADD_ESCROW, SQL_ADD_ATTEMPT, SQL_ADD_PARTICIPANT, SQL_SET_ESCROW_ATTEMPT,
 	SQL_GET_ESCROW, SQL_GET_PARTICIPANTS, SQL_GET_COMPLETED, SQL_GET_INFOS, SQL_GET_FAILURES,
 	SQL_GET_SEQ, SQL_LIST, SQL_LIST_PHASE, SQL_UNFINISHED, SQL_NEXT_UNVERIFIED, SQL_COUNT_PHASES,
 	SQL_CHANGE_PHASE, SQL_SET_STARTED, SQL_SET_ENDPOINT, SQL_SET_READY, SQL_SET_SEED,
-	SQL_SET_FAILED, SQL_SET_VERIFIED,
+	SQL_SET_FAILED, SQL_SET_VERIFIED, SQL_SET_NOT_VERIFIED,
 	SQL_ADD_INTENT, SQL_SET_PASSWORD, SQL_ADD_RESULT, SQL_SET_KEYS, SQL_ADD_MESSAGE,
 	SQL_GET_WALLETS, SQL_EACH_SEALED,
 	SQL_ADD_EVENT, SQL_EACH_EVENT, SQL_EACH_ESCROW_EVENT, SQL_PRUNE_EVENTS, SQL_LAST_EVENT,
@@ -64,6 +65,9 @@ enum store_result store_fail(struct store *store, const char *what);
 
 /* Column as a string from malloc, or NULL. */
 char *store_column_text(sqlite3_stmt *statement, int column);
+
+/* Removes copies of the store at path that a SIGKILL left behind. */
+void store_remove_copies(const char *path);
 
 /* Brings the schema up to date, or says why not. */
 bool store_migrate(struct store *store, char *why, size_t why_size);

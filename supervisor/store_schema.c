@@ -9,6 +9,11 @@
 
 static const char *const migrations[] = {
 	/* 0 -> 1 */
+	"CREATE TABLE master_key ("  /* the one that everything sealed in here was sealed with */
+	"  one         INTEGER PRIMARY KEY CHECK (one = 1),"
+	"  fingerprint TEXT NOT NULL"
+	") STRICT;"
+
 	"CREATE TABLE escrow ("
 	"  seq        INTEGER PRIMARY KEY,"  /* in the order of opening; none is ever deleted */
 	"  escrow_id  TEXT NOT NULL UNIQUE CHECK (length(escrow_id) = 36),"
@@ -32,6 +37,8 @@ static const char *const migrations[] = {
 	"  address      TEXT,"
 	"  finalized_at INTEGER,"
 	"  verified_at  INTEGER,"
+	"  not_verified_at     INTEGER,"  /* when its wallets were looked at and were not good */
+	"  not_verified_reason TEXT,"
 	"  cause        TEXT,"
 	"  reason       TEXT,"
 	"  failed_at    INTEGER,"
@@ -39,7 +46,10 @@ static const char *const migrations[] = {
 	"  CHECK ((phase = 'Ready') = (address IS NOT NULL)),"
 	"  CHECK ((phase = 'Ready') = (finalized_at IS NOT NULL)),"
 	"  CHECK ((phase = 'Failed') = (reason IS NOT NULL)),"
-	"  CHECK ((phase = 'Failed') = (failed_at IS NOT NULL))"
+	"  CHECK ((phase = 'Failed') = (failed_at IS NOT NULL)),"
+	"  CHECK (phase = 'Ready' OR (verified_at IS NULL AND not_verified_at IS NULL)),"
+	"  CHECK ((not_verified_at IS NULL) = (not_verified_reason IS NULL)),"
+	"  CHECK (verified_at IS NULL OR not_verified_at IS NULL)"
 	") STRICT, WITHOUT ROWID;"
 	"CREATE UNIQUE INDEX attempt_address ON attempt (address) WHERE address IS NOT NULL;"
 	"CREATE INDEX attempt_unverified ON attempt (escrow_id) WHERE phase = 'Ready' AND verified_at IS NULL;"

@@ -11,10 +11,12 @@
 static const char *const texts[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[SQL_COMMIT] = "COMMIT",
-	[SQL_ROLLBACK] = "ROLLBACK",
 	[SQL_SAVEPOINT] = "SAVEPOINT operation",
 	[SQL_RELEASE] = "RELEASE operation",
 	[SQL_ROLLBACK_TO] = "ROLLBACK TO operation",
+
+	[SQL_ADD_KEY] = "INSERT INTO master_key (one, fingerprint) VALUES (1, ?1) ON CONFLICT DO NOTHING",
+	[SQL_GET_KEY] = "SELECT fingerprint FROM master_key",
 
 	[SQL_ADD_ESCROW] =
 	    "INSERT INTO escrow (escrow_id, label, metadata, external, trace, network, created_at, attempt)"
@@ -30,7 +32,7 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_GET_ESCROW] =
 	    "SELECT e.seq, e.label, e.metadata, e.external, e.trace, e.network, e.created_at, e.attempt,"
 	    " a.phase, a.round, a.revision, a.failures, a.cause, a.reason, a.address,"
-	    " a.started_at, a.finalized_at, a.failed_at, a.verified_at"
+	    " a.started_at, a.finalized_at, a.failed_at, a.verified_at, a.not_verified_at, a.not_verified_reason"
 	    " FROM escrow e JOIN attempt a USING (escrow_id, attempt) WHERE e.escrow_id = ?1",
 	[SQL_GET_PARTICIPANTS] =
 	    "SELECT role, kind, endpoint, wallet, stamp FROM participant WHERE " THIS_ATTEMPT,
@@ -49,8 +51,8 @@ static const char *const texts[SQL_COUNT] = {
 	    "SELECT e.escrow_id FROM attempt a JOIN escrow e USING (escrow_id, attempt)"
 	    " WHERE a.phase IN ('NotStarted', 'Preparing', 'Exchanging') ORDER BY e.seq",
 	[SQL_NEXT_UNVERIFIED] =
-	    "SELECT e.seq, e.escrow_id FROM attempt a JOIN escrow e USING (escrow_id, attempt)"
-	    " WHERE a.phase = 'Ready' AND a.verified_at IS NULL AND e.seq > ?1 ORDER BY e.seq LIMIT 1",
+	    "SELECT escrow_id FROM attempt INDEXED BY attempt_unverified"
+	    " WHERE phase = 'Ready' AND verified_at IS NULL AND escrow_id > ?1 ORDER BY escrow_id LIMIT 1",
 	[SQL_COUNT_PHASES] =
 	    "SELECT a.phase, count(*) FROM escrow e JOIN attempt a USING (escrow_id, attempt) GROUP BY a.phase",
 
@@ -72,7 +74,11 @@ static const char *const texts[SQL_COUNT] = {
 	    "UPDATE attempt SET phase = 'Failed', round = 0, revision = revision + 1, cause = ?6, reason = ?7,"
 	    " failed_at = ?8 WHERE " THIS_ATTEMPT " AND phase = ?3 AND round = ?4 AND revision = ?5",
 	[SQL_SET_VERIFIED] =
-	    "UPDATE attempt SET verified_at = ?3 WHERE " THIS_ATTEMPT " AND phase = 'Ready'",
+	    "UPDATE attempt SET verified_at = ?3, not_verified_at = NULL, not_verified_reason = NULL"
+	    " WHERE " THIS_ATTEMPT " AND phase = 'Ready' AND verified_at IS NULL",
+	[SQL_SET_NOT_VERIFIED] =
+	    "UPDATE attempt SET not_verified_at = ?3, not_verified_reason = ?4"
+	    " WHERE " THIS_ATTEMPT " AND phase = 'Ready' AND verified_at IS NULL",
 
 	[SQL_ADD_INTENT] =
 	    "INSERT INTO step (escrow_id, attempt, role, round, call, intent_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

@@ -26,6 +26,8 @@
 #include "supervisor/setup_control.h"
 #include "supervisor/worker_process.h"
 
+enum { LIBEVENT_LINES = 10 }; /* a minute */
+
 /* What only this file needs. */
 static struct {
 	struct pidfh *pidfile;
@@ -147,6 +149,10 @@ take_store(struct supervisor *sv)
 		free(error);
 		return false;
 	}
+	if (!store_take_key(sv->store, sv->key_fingerprint, why, sizeof why)) {
+		fprintf(stderr, "msigd: %s\n", why);
+		return false;
+	}
 	if (store_count_phases(sv->store, sv->metrics.phases) != STORE_OK) {
 		fprintf(stderr, "msigd: store %s: %s\n", path, store_error(sv->store));
 		return false;
@@ -237,10 +243,21 @@ take_signals(struct supervisor *sv)
 	return true;
 }
 
+/* A library that warns in a loop must not fill the disk. */
 static void
 on_event_log(int severity, const char *message)
 {
-	if (severity >= EVENT_LOG_WARN)
+	static int64_t minute;
+	static int said;
+	int64_t now = clock_monotonic_ms() / 60000;
+
+	if (severity < EVENT_LOG_WARN)
+		return;
+	if (now != minute) {
+		minute = now;
+		said = 0;
+	}
+	if (said++ < LIBEVENT_LINES)
 		log_warn("libevent", F_STR("message", message));
 }
 
@@ -323,14 +340,17 @@ supervisor_stop(struct supervisor *sv, bool drain)
 	log_info("stopping", F_INT("workers", worker_count(sv->workers)));
 	store_add_event(sv->store, NULL, "stopping", json_object());
 	worker_stop_all(sv->workers);
+	check_stop(sv->checker);
 	supervisor_worker_gone(sv);
 }
 
 void
 supervisor_end(struct supervisor *sv)
 {
-	if (sv->store != NULL)
+	if (sv->store != NULL) {
 		store_flush(sv->store);
+		store_on_commit(sv->store, NULL, NULL); /* whom it wakes is about to go */
+	}
 	worker_pool_free(sv->workers);
 	if (sv->escrows != NULL)
 		escrow_table_free(sv->escrows);

@@ -44,7 +44,7 @@ struct supervisor {
  * config is taken over. False: the reason was printed to standard error. */
 bool supervisor_init(struct supervisor *sv, struct config *config, const char *config_path, bool verbose);
 
-/* Runs the loop until a stop; ready is called once msigd answers. */
+/* Runs the loop until a stop. */
 void supervisor_run(struct supervisor *sv);
 
 /* Ends everything that was taken up. */

@@ -100,6 +100,22 @@ def test_key_is_private_and_keeps_its_fingerprint(msigd, dead):
     assert m.api("get_info")["key"]["fingerprint"] == fingerprint
 
 
+def test_key_of_another_store_is_refused(msigd, dead):
+    m, other = msigd([dead]), msigd([dead])
+    keys = [one.api("get_info")["key"]["fingerprint"] for one in (m, other)]
+    for one in (m, other):
+        one.stop()
+    own = (m.state / "key").read_bytes()
+    (m.state / "key").unlink()
+    (other.state / "key").rename(m.state / "key")
+    said = m.refused()
+    assert str(m.state / "msigd.db") in said and all(key in said for key in keys)
+    (m.state / "key").unlink()
+    (m.state / "key").write_bytes(own)
+    (m.state / "key").chmod(0o400)
+    m.start()
+
+
 def test_key_that_others_can_read_is_refused(msigd, dead):
     m = msigd([dead])
     m.stop()

@@ -1,13 +1,16 @@
 """The store: a backup of it, and a disk that is full."""
+import json
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
 import threading
+import time
 
 import pytest
 
-from harness import LIMIT, ApiError, Store, wait_for
+from harness import LIMIT, ApiError, Store, UnixConnection, wait_for
 
 STORE_FAILED = 7
 
@@ -42,7 +45,42 @@ def test_backup_replaces_no_file_and_leaves_none(msigd, dead, folder):
     assert (folder / "there").read_text() == "precious"
     assert m.ctl("backup", folder / "no" / "where").returncode == 1
     assert sorted(p.name for p in folder.iterdir()) == ["m0", "there"]
-    assert [p.name for p in m.state.iterdir() if "tmp" in p.name] == []
+    assert sorted(p.name for p in m.state.iterdir()) == ["key", "msigd.db", "msigd.db-wal"]
+
+
+# Reading a file without a name fails as long as FOLDER/broken is there; not for
+# SQLite, which calls pread64.
+BROKEN_READS = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static ssize_t look(int fd, void *to, size_t size, off_t offset)
+{
+	struct stat st;
+	if (fstat(fd, &st) == 0 && st.st_nlink == 0 && access("FOLDER/broken", F_OK) == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return syscall(SYS_pread64, fd, to, size, offset);
+}
+ssize_t pread(int fd, void *to, size_t size, off_t offset) { return look(fd, to, size, offset); }
+ssize_t __pread_chk(int fd, void *to, size_t size, off_t offset, size_t room) { (void)room; return look(fd, to, size, offset); }
+"""
+
+
+def test_backup_that_cannot_be_read_gives_its_place_to_the_next(msigd, dead, folder):
+    (folder / "broken.c").write_text(BROKEN_READS.replace("FOLDER", str(folder)))
+    subprocess.run(["gcc", "-U_FORTIFY_SOURCE", "-shared", "-fPIC", "-o", folder / "broken.so", folder / "broken.c"], check=True)
+    m = msigd([dead], wrap=["env", f"LD_PRELOAD={folder}/broken.so"])
+    (folder / "broken").touch()
+    for _ in range(5):  # one more than there are places
+        with pytest.raises(ApiError) as refused:
+            m.api("backup")
+        assert refused.value.code == STORE_FAILED and "Input/output error" in refused.value.message
+    (folder / "broken").unlink()
+    assert m.api("backup")["size"] > 0
 
 
 # --- a full disk --------------------------------------------------------------------
@@ -125,3 +163,30 @@ def test_escrow_under_way_waits_for_room(msigd, proxy, rpcs, small_disk):
     wait_for(lambda: "waits for the store" in m.get(escrow)["status"], "the escrow waits")
     small_disk.empty()
     assert m.ready(escrow)["attempt"] == 1
+
+
+def test_reader_that_comes_in_a_turn_that_fails_gets_what_is_there(msigd, dead, small_disk):
+    m = msigd([dead], **{"state-dir": small_disk.path})
+    m.expect("store_failed")
+    before = m.open()
+    fill_and_be_refused(m, small_disk)
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "open_escrow", "params": {
+        "label": "x" * 200, "metadata": {str(i): "y" * 1000 for i in range(60)}}}).encode()
+    writer, reader = UnixConnection(m.socket, timeout=20), UnixConnection(m.socket, timeout=20)
+    writer.putrequest("POST", "/json_rpc")
+    writer.putheader("Content-Length", str(len(body)))
+    writer.endheaders(body[:-1])
+    reader.connect()
+    m.api("get_info")
+    time.sleep(0.5)
+    failures = len(m.logged("store_failed"))
+    # both come in one turn, the one that cannot be written first
+    m.process.send_signal(signal.SIGSTOP)
+    writer.send(body[-1:])
+    reader.request("GET", "/events?since=0")
+    m.process.send_signal(signal.SIGCONT)
+    first = json.loads(reader.getresponse().readline())
+    assert len(m.logged("store_failed")) > failures
+    assert first["type"] == "endpoint" or first["escrow_id"] == before
+    for client in (writer, reader):
+        client.close()

@@ -7,14 +7,21 @@
 #include <cmocka.h>
 
 #include <event2/event.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "supervisor/check_control.h"
+#include "supervisor/endpoint.h"
+#include "supervisor/escrow.h"
 #include "supervisor/store.h"
 #include "supervisor/store_internal.h"
+#include "supervisor/supervisor.h"
 
 static const char id[] = "123e4567-e89b-42d3-a456-426614174000";
 static const char other[] = "123e4567-e89b-42d3-a456-426614174001";
@@ -216,6 +223,95 @@ no_two_escrows_have_one_address(void **state)
 	assert_int_equal(store_publish(t.store, &second, &p), STORE_OK);
 }
 
+/* Once good, always good; what was not good may become so. */
+static void
+the_outcome_of_a_verification_is_kept(void **state)
+{
+	struct store_guard guard;
+	struct store_publication p = publication(address);
+	struct store_escrow e;
+
+	(void)state;
+	add(id);
+	guard = advance(id);
+	assert_int_equal(store_set_verified(t.store, id, 1, NULL, 1), STORE_CONFLICT); /* not Ready */
+	assert_int_equal(store_publish(t.store, &guard, &p), STORE_OK);
+	assert_int_equal(store_set_verified(t.store, id, 1, "a file is missing", 4000), STORE_OK);
+	assert_int_equal(store_get_escrow(t.store, id, &e), STORE_OK);
+	assert_int_equal(e.not_verified_at, 4000);
+	assert_string_equal(e.not_verified_reason, "a file is missing");
+	assert_int_equal(e.verified_at, 0);
+	store_escrow_clear(&e);
+	assert_int_equal(store_set_verified(t.store, id, 1, NULL, 5000), STORE_OK);
+	assert_int_equal(store_set_verified(t.store, id, 1, "too late", 6000), STORE_CONFLICT);
+	assert_int_equal(store_get_escrow(t.store, id, &e), STORE_OK);
+	assert_int_equal(e.verified_at, 5000);
+	assert_int_equal(e.not_verified_at, 0);
+	assert_null(e.not_verified_reason);
+	store_escrow_clear(&e);
+}
+
+static void
+those_not_verified_come_in_order(void **state)
+{
+	struct store_guard guard;
+	struct store_publication p = publication(address);
+	char next[UUID_TEXT] = "";
+
+	(void)state;
+	add(other);
+	add(id);
+	guard = advance(other);
+	assert_int_equal(store_publish(t.store, &guard, &p), STORE_OK);
+	p.address = "another";
+	guard = advance(id);
+	assert_int_equal(store_publish(t.store, &guard, &p), STORE_OK);
+	assert_int_equal(store_next_unverified(t.store, next), STORE_OK);
+	assert_string_equal(next, id);
+	assert_int_equal(store_next_unverified(t.store, next), STORE_OK);
+	assert_string_equal(next, other);
+	assert_int_equal(store_next_unverified(t.store, next), STORE_NOT_FOUND);
+	next[0] = '\0';
+	assert_int_equal(store_set_verified(t.store, id, 1, NULL, 1), STORE_OK);
+	assert_int_equal(store_next_unverified(t.store, next), STORE_OK);
+	assert_string_equal(next, other);
+}
+
+/* Thousands that wait for an endpoint that is gone do not hold up a turn. */
+static void
+verifier_looks_at_a_few_each_turn(void **state)
+{
+	struct supervisor sv = {.base = t.base, .store = t.store, .escrows = escrow_table_new(),
+	    .endpoints = endpoint_pool_new(), .started_at = 1};
+	struct verifier *verifier = verifier_new(&sv);
+	int seen_before = 0, runs = 0, most = 0;
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		struct store_guard guard;
+		struct store_publication p;
+		char name[UUID_TEXT];
+		snprintf(name, sizeof name, "123e4567-e89b-42d3-a456-4266%08d", i);
+		add(name);
+		guard = advance(name);
+		p = publication(name);
+		assert_int_equal(store_publish(t.store, &guard, &p), STORE_OK);
+	}
+	turn();
+	verifier_wake(verifier);
+	while (runs <= 100) {
+		assert_int_equal(event_base_loop(t.base, EVLOOP_ONCE), 0);
+		runs = sqlite3_stmt_status(t.store->statements[SQL_NEXT_UNVERIFIED], SQLITE_STMTSTATUS_RUN, 0);
+		if (runs - seen_before > most)
+			most = runs - seen_before;
+		seen_before = runs;
+	}
+	assert_in_range(most, 1, 20);
+	verifier_free(verifier);
+	escrow_table_free(sv.escrows);
+	endpoint_pool_free(sv.endpoints);
+}
+
 static void
 a_failed_attempt_is_followed_by_the_next_in_one(void **state)
 {
@@ -320,6 +416,118 @@ an_impossible_row_is_not_believed(void **state)
 	assert_non_null(strstr(store_error(t.store), "three participants"));
 }
 
+/* A part of it does not pass for the whole. */
+static void
+what_cannot_be_read_is_an_error(void **state)
+{
+	static const char *const lost[] = {"step", "message"};
+	struct store_escrow e;
+
+	(void)state;
+	add(id);
+	turn();
+	for (size_t i = 0; i < sizeof lost / sizeof lost[0]; i++) {
+		char away[64], back[64];
+		snprintf(away, sizeof away, "ALTER TABLE %s RENAME TO away", lost[i]);
+		snprintf(back, sizeof back, "ALTER TABLE away RENAME TO %s", lost[i]);
+		assert_int_equal(sqlite3_exec(t.store->db, away, NULL, NULL, NULL), SQLITE_OK);
+		assert_int_equal(store_get_escrow(t.store, id, &e), STORE_FAILED);
+		assert_non_null(strstr(store_error(t.store), lost[i]));
+		assert_null(e.infos);
+		assert_int_equal(sqlite3_exec(t.store->db, back, NULL, NULL, NULL), SQLITE_OK);
+		assert_int_equal(store_get_escrow(t.store, id, &e), STORE_OK);
+		store_escrow_clear(&e);
+	}
+}
+
+static struct {
+	int fd, calls;
+	char error[256];
+} copied;
+
+static void
+note_copy(int fd, const char *error, void *arg)
+{
+	(void)arg;
+	copied.fd = fd;
+	copied.calls++;
+	snprintf(copied.error, sizeof copied.error, "%s", error != NULL ? error : "");
+}
+
+/* One file that needs no other beside it, and has no name. */
+static void
+a_copy_is_whole_and_has_no_name(void **state)
+{
+	char row[UUID_TEXT] = "";
+	struct stat st;
+	sqlite3 *db;
+	sqlite3_stmt *statement;
+	unsigned char versions[2];
+	unsigned char *data;
+
+	(void)state;
+	memset(&copied, 0, sizeof copied);
+	add(id);
+	turn();
+	assert_non_null(store_copy(t.store, note_copy, NULL));
+	while (copied.calls == 0)
+		event_base_loop(t.base, EVLOOP_ONCE);
+	assert_int_not_equal(copied.fd, -1);
+	assert_int_equal(fstat(copied.fd, &st), 0);
+	assert_int_equal(st.st_nlink, 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(pread(copied.fd, versions, 2, 18), 2);
+	assert_memory_equal(versions, "\1\1", 2);
+	data = malloc((size_t)st.st_size);
+	assert_int_equal(pread(copied.fd, data, (size_t)st.st_size, 0), st.st_size);
+	assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+	assert_int_equal(sqlite3_deserialize(db, "main", data, st.st_size, st.st_size, SQLITE_DESERIALIZE_READONLY), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT escrow_id FROM escrow", -1, &statement, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	snprintf(row, sizeof row, "%s", (const char *)sqlite3_column_text(statement, 0));
+	assert_string_equal(row, id);
+	sqlite3_finalize(statement);
+	sqlite3_close(db);
+	free(data);
+	close(copied.fd);
+}
+
+/* What could not all be written is no copy, whoever of SQLite's calls says so. */
+static void
+a_copy_that_fails_is_an_error(void **state)
+{
+	struct rlimit was, small = {8192, RLIM_INFINITY};
+
+	(void)state;
+	memset(&copied, 0, sizeof copied);
+	add(id);
+	turn();
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	small.rlim_max = was.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_non_null(store_copy(t.store, note_copy, NULL));
+	while (copied.calls == 0)
+		event_base_loop(t.base, EVLOOP_ONCE);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	assert_int_equal(copied.fd, -1);
+	assert_int_not_equal(copied.error[0], '\0');
+}
+
+static void
+a_copy_that_is_cancelled_tells_nobody(void **state)
+{
+	struct store_copy *copy;
+
+	(void)state;
+	memset(&copied, 0, sizeof copied);
+	copy = store_copy(t.store, note_copy, NULL);
+	assert_non_null(copy);
+	store_copy_cancel(copy);
+	turn();
+	assert_int_equal(copied.calls, 0);
+}
+
 static void
 events_resume_where_one_stopped(void **state);
 
@@ -395,11 +603,18 @@ main(void)
 		TEST(a_stale_guard_changes_nothing),
 		TEST(nothing_leaves_ready),
 		TEST(no_two_escrows_have_one_address),
+		TEST(the_outcome_of_a_verification_is_kept),
+		TEST(those_not_verified_come_in_order),
+		TEST(verifier_looks_at_a_few_each_turn),
 		TEST(a_failed_attempt_is_followed_by_the_next_in_one),
 		TEST(a_step_is_intended_once_and_answered_once),
 		TEST(what_is_said_waits_for_the_disk),
 		TEST(a_broken_turn_is_rolled_back_whole),
 		TEST(an_impossible_row_is_not_believed),
+		TEST(what_cannot_be_read_is_an_error),
+		TEST(a_copy_is_whole_and_has_no_name),
+		TEST(a_copy_that_fails_is_an_error),
+		TEST(a_copy_that_is_cancelled_tells_nobody),
 		TEST(events_resume_where_one_stopped),
 		TEST(a_store_has_one_user),
 		TEST(a_newer_schema_is_refused),
