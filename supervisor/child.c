@@ -54,7 +54,8 @@ reset_signals(void)
 {
 	sigset_t none;
 
-	signal(SIGPIPE, SIG_DFL);
+	for (int number = 1; number < NSIG; number++)
+		signal(number, SIG_DFL); /* refused for a few, which then have no handler either */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -65,7 +66,6 @@ run_child(const struct child_spec *spec, pid_t parent, int pipe_fd)
 	static const struct rlimit no_core = {0, 0};
 	int error;
 
-	reset_signals();
 	setsid(); /* a Ctrl-C at msigd's terminal is msigd's to deal with */
 	umask(077);
 	setrlimit(RLIMIT_CORE, &no_core);
@@ -86,6 +86,28 @@ run_child(const struct child_spec *spec, pid_t parent, int pipe_fd)
 }
 
 /* --- in the parent -------------------------------------------------------- */
+
+/* libevent's signal handlers write to a socket that the child shares: a SIGTERM
+ * meant for the child would stop msigd. So none gets there before they are off. */
+static pid_t
+fork_without_handlers(void)
+{
+	sigset_t all, before;
+	pid_t pid;
+	int saved;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	pid = fork();
+	if (pid == 0) {
+		reset_signals();
+		return 0;
+	}
+	saved = errno;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	errno = saved;
+	return pid;
+}
 
 static void
 child_free(struct child *child)
@@ -144,7 +166,7 @@ child_spawn(struct event_base *base, const struct child_spec *spec, child_end_fn
 	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) == -1)
 		goto fail;
 	child->exec_pipe = pipe_fds[0];
-	child->pid = fork();
+	child->pid = fork_without_handlers();
 	if (child->pid == 0)
 		run_child(spec, self, pipe_fds[1]);
 	saved = errno;
