@@ -1,25 +1,36 @@
 #include "supervisor/api.h"
 
+#include <bsd/sys/queue.h>
 #include <event2/buffer.h>
+#include <event2/event.h>
 #include <event2/http.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "supervisor/control.h"
+#include "supervisor/endpoint.h"
 #include "supervisor/supervisor.h"
 
-enum { BATCH_MAX = 1000 };
+enum {
+	BATCH_MAX = 1000,
+	SLICE_MS = 4                    /* the least that others wait while there is long work */
+};
 
 /* One HTTP request, with one call in it or many. */
 struct api_exchange {
 	struct supervisor *sv;
 	struct evhttp_request *request; /* NULL: the client went away */
+	pid_t peer_pid;
+	uid_t peer_uid;
+	json_t *document;               /* as it was read */
 	bool batch;
+	size_t size, next;              /* of a batch; the one to begin next */
 	size_t pending;                 /* calls not answered yet, and one while dispatching */
-	json_t *replies;                /* array, null where there is none (yet) */
+	char **replies;                 /* JSON text of each, NULL where there is none (yet) */
 };
 
 /* --- answers -------------------------------------------------------------- */
@@ -42,37 +53,67 @@ envelope(json_t *id, const char *key, json_t *value)
 static void
 on_close(struct evhttp_connection *connection, void *arg)
 {
+	struct api_exchange *x = arg;
+
 	(void)connection;
-	((struct api_exchange *)arg)->request = NULL;
+	/* when the client went, libevent has taken the request out of it, and leaves it to us */
+	if (evhttp_request_get_connection(x->request) == NULL)
+		evhttp_request_free(x->request);
+	x->request = NULL;
+}
+
+static void
+free_reply(const void *text, size_t size, void *arg)
+{
+	(void)text;
+	(void)size;
+	free(arg);
+}
+
+/* They are handed over, not copied: a batch of long lists is many megabytes. */
+static size_t
+collect_replies(struct api_exchange *x, struct evbuffer *body)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < x->size; i++) {
+		char *text = x->replies[i];
+		if (text == NULL)
+			continue;
+		x->replies[i] = NULL;
+		if (x->batch)
+			evbuffer_add(body, count == 0 ? "[" : ",", 1);
+		if (evbuffer_add_reference(body, text, strlen(text), free_reply, text) == -1)
+			free(text);
+		count++;
+	}
+	evbuffer_add_printf(body, "%s\n", x->batch ? "]" : "");
+	return count;
 }
 
 static void
 send_replies(struct api_exchange *x)
 {
 	struct evhttp_connection *connection = evhttp_request_get_connection(x->request);
-	json_t *replies = json_array(), *reply;
 	struct evbuffer *body = evbuffer_new();
-	char *text;
-	size_t i;
 
 	if (connection != NULL)
 		evhttp_connection_set_closecb(connection, NULL, NULL);
-	json_array_foreach(x->replies, i, reply) {
-		if (!json_is_null(reply))
-			json_array_append(replies, reply);
-	}
-	if (json_array_size(replies) == 0) {
+	if (collect_replies(x, body) == 0) {
 		/* nothing but notifications: JSON-RPC says that nothing is said */
 		evhttp_send_reply(x->request, 204, "No Content", NULL);
 	} else {
-		text = json_dumps(x->batch ? replies : json_array_get(replies, 0), JSON_COMPACT);
-		evbuffer_add_printf(body, "%s\n", text != NULL ? text : "");
-		free(text);
 		evhttp_add_header(evhttp_request_get_output_headers(x->request), "Content-Type", "application/json");
 		evhttp_send_reply(x->request, 200, "OK", body);
 	}
 	evbuffer_free(body);
-	json_decref(replies);
+}
+
+static void
+set_reply(struct api_exchange *x, size_t place, json_t *reply)
+{
+	x->replies[place] = json_dumps(reply, JSON_COMPACT);
+	json_decref(reply);
 }
 
 static void
@@ -82,7 +123,10 @@ exchange_release(struct api_exchange *x)
 		return;
 	if (x->request != NULL)
 		send_replies(x);
-	json_decref(x->replies);
+	for (size_t i = 0; i < x->size; i++)
+		free(x->replies[i]);
+	free(x->replies);
+	json_decref(x->document);
 	free(x);
 }
 
@@ -100,7 +144,7 @@ on_durable(bool durable, void *arg)
 		call->reply = envelope(call->id, "error", error_object(API_STORE_FAILED, text));
 	}
 	if (call->reply != NULL)
-		json_array_set_new(x->replies, call->place, call->reply);
+		set_reply(x, call->place, call->reply);
 	json_decref(call->id);
 	json_decref(call->params);
 	free(call);
@@ -137,6 +181,109 @@ api_error(struct api_call *call, enum api_error code, const char *format, ...)
 	vsnprintf(text, sizeof text, format, values);
 	va_end(values);
 	answer(call, "error", error_object(code, text));
+}
+
+void
+api_not_available(struct api_call *call)
+{
+	api_error(call, API_NOT_AVAILABLE, "%s is not part of this version", call->method);
+}
+
+/* --- work in slices ------------------------------------------------------- */
+
+struct work {
+	STAILQ_ENTRY(work) next;
+	enum api_slice (*step)(void *arg);
+	void *arg;
+};
+
+static struct {
+	STAILQ_HEAD(, work) list;
+	struct event *next_slice;   /* NULL: not begun, or ended */
+	bool waits;                 /* for the end of the store's turn */
+} works = {.list = STAILQ_HEAD_INITIALIZER(works.list)};
+
+/* A timer, so that the loop looks at everything else in between. */
+static void
+plan_slice(void)
+{
+	static const struct timeval next_turn = {0, 0};
+
+	if (!works.waits)
+		event_add(works.next_slice, &next_turn);
+}
+
+static void
+do_slice(void)
+{
+	int64_t end = clock_monotonic_ms() + SLICE_MS;
+	struct work *work;
+
+	while ((work = STAILQ_FIRST(&works.list)) != NULL && clock_monotonic_ms() < end) {
+		enum api_slice said = work->step(work->arg);
+		if (said == API_SLICE_WAIT)
+			break;
+		if (said == API_SLICE_MORE)
+			continue;
+		STAILQ_REMOVE_HEAD(&works.list, next);
+		free(work);
+	}
+	if (work != NULL)
+		plan_slice();
+}
+
+static void
+on_turn_end(bool durable, void *arg)
+{
+	struct supervisor *sv = arg;
+
+	(void)durable; /* each call was told for itself */
+	if (works.next_slice == NULL)
+		return;
+	if (store_turn_open(sv->store)) {
+		/* who was told before us wrote again */
+		store_when_durable(sv->store, on_turn_end, sv);
+		return;
+	}
+	works.waits = false;
+	do_slice();
+}
+
+static void
+on_next_slice(evutil_socket_t fd, short what, void *arg)
+{
+	struct supervisor *sv = arg;
+
+	(void)fd;
+	(void)what;
+	/* at once, or after the commit */
+	works.waits = true;
+	store_when_durable(sv->store, on_turn_end, sv);
+}
+
+bool
+api_slice(struct supervisor *sv, enum api_slice (*step)(void *arg), void *arg)
+{
+	struct work *work;
+
+	if (works.next_slice == NULL)
+		works.next_slice = evtimer_new(sv->base, on_next_slice, sv);
+	work = works.next_slice != NULL ? calloc(1, sizeof *work) : NULL;
+	if (work == NULL)
+		return false;
+	work->step = step;
+	work->arg = arg;
+	STAILQ_INSERT_TAIL(&works.list, work, next);
+	plan_slice();
+	return true;
+}
+
+void
+api_end(void)
+{
+	if (works.next_slice != NULL)
+		event_free(works.next_slice);
+	works.next_slice = NULL;
 }
 
 /* --- parameters ----------------------------------------------------------- */
@@ -238,12 +385,18 @@ takes_param(const struct api_method *method, const char *name)
 	return false;
 }
 
-static void
-log_change(const struct api_call *call)
+/* Parameters are not validated yet: what is no id and no name of an endpoint is
+ * not repeated. */
+void
+api_log(const struct api_call *call)
 {
+	const char *id = json_string_value(json_object_get(call->params, "escrow_id"));
+	const char *name = json_string_value(json_object_get(call->params, "name"));
+	char uuid[UUID_TEXT];
+
 	log_info("request", F_STR("method", call->method),
-	    F_STR("escrow", json_string_value(json_object_get(call->params, "escrow_id"))),
-	    F_STR("name", json_string_value(json_object_get(call->params, "name"))),
+	    F_STR("escrow", id != NULL && uuid_normalise(id, uuid) ? uuid : NULL),
+	    F_STR("name", name != NULL && endpoint_find(call->sv->endpoints, name) != NULL ? name : NULL),
 	    F_INT("uid", call->peer_uid), F_INT("pid", call->peer_pid));
 }
 
@@ -267,7 +420,7 @@ dispatch(struct api_call *call, const char *name)
 		}
 	}
 	if (method->changes)
-		log_change(call);
+		api_log(call);
 	method->serve(call);
 }
 
@@ -307,7 +460,8 @@ begin_call(struct api_exchange *x, json_t *request, size_t place)
 	call->method = "";
 	call->id = fault != NULL && (id == NULL || !(json_is_string(id) || json_is_number(id)))
 	    ? json_null() : json_incref(id);
-	control_peer(x->request, &call->peer_pid, &call->peer_uid);
+	call->peer_pid = x->peer_pid;
+	call->peer_uid = x->peer_uid;
 	call->params = json_incref(json_object_get(request, "params"));
 	if (call->params == NULL)
 		call->params = json_object();
@@ -317,22 +471,25 @@ begin_call(struct api_exchange *x, json_t *request, size_t place)
 		dispatch(call, json_string_value(json_object_get(request, "method")));
 }
 
-static void
-begin_all(struct api_exchange *x, json_t *document)
+static enum api_slice
+begin_next(void *arg)
 {
-	json_t *request;
-	size_t i;
+	struct api_exchange *x = arg;
 
-	x->batch = json_is_array(document);
-	if (!x->batch) {
-		json_array_append_new(x->replies, json_null());
-		begin_call(x, document, 0);
-		return;
-	}
-	for (i = 0; i < json_array_size(document); i++)
-		json_array_append_new(x->replies, json_null());
-	json_array_foreach(document, i, request)
-		begin_call(x, request, i);
+	begin_call(x, json_array_get(x->document, x->next), x->next);
+	if (++x->next < x->size)
+		return API_SLICE_MORE;
+	exchange_release(x);
+	return API_SLICE_DONE;
+}
+
+/* One answer for all of it. */
+static void
+refuse_all(struct api_exchange *x, enum api_error code, const char *why)
+{
+	x->batch = false;
+	set_reply(x, 0, envelope(json_null(), "error", error_object(code, why)));
+	exchange_release(x);
 }
 
 static json_t *
@@ -348,30 +505,49 @@ parse_body(struct evhttp_request *request, char *why, size_t why_size)
 	return document;
 }
 
+static struct api_exchange *
+exchange_new(struct supervisor *sv, struct evhttp_request *request, json_t *document)
+{
+	struct api_exchange *x = calloc(1, sizeof *x);
+
+	if (x == NULL)
+		return NULL;
+	x->sv = sv;
+	x->request = request;
+	x->document = document;
+	x->batch = json_is_array(document);
+	x->size = x->batch && json_array_size(document) > 0 && json_array_size(document) <= BATCH_MAX
+	    ? json_array_size(document) : 1;
+	x->replies = calloc(x->size, sizeof(char *));
+	x->pending = 1;
+	control_peer(request, &x->peer_pid, &x->peer_uid);
+	if (x->replies != NULL)
+		return x;
+	free(x);
+	return NULL;
+}
+
 void
 api_serve(struct supervisor *sv, struct evhttp_request *request)
 {
-	struct api_exchange *x = calloc(1, sizeof *x);
 	char why[256];
-	json_t *document;
+	json_t *document = parse_body(request, why, sizeof why);
+	struct api_exchange *x = exchange_new(sv, request, document);
 
 	if (x == NULL) {
+		json_decref(document);
 		evhttp_send_error(request, 503, "out of memory");
 		return;
 	}
-	x->sv = sv;
-	x->request = request;
-	x->replies = json_array();
-	x->pending = 1;
 	evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_close, x);
-	document = parse_body(request, why, sizeof why);
-	if (document == NULL)
-		json_array_append_new(x->replies, envelope(json_null(), "error", error_object(API_PARSE_ERROR, why)));
-	else if (json_is_array(document) && (json_array_size(document) == 0 || json_array_size(document) > BATCH_MAX))
-		json_array_append_new(x->replies, envelope(json_null(), "error", error_object(API_INVALID_REQUEST,
-		    "a batch has 1 to 1000 requests")));
-	else
-		begin_all(x, document);
-	json_decref(document);
-	exchange_release(x);
+	if (document == NULL) {
+		refuse_all(x, API_PARSE_ERROR, why);
+	} else if (!x->batch) {
+		begin_call(x, document, 0);
+		exchange_release(x);
+	} else if (json_array_size(document) != x->size) {
+		refuse_all(x, API_INVALID_REQUEST, "a batch has 1 to 1000 requests");
+	} else if (!api_slice(sv, begin_next, x)) {
+		refuse_all(x, API_INTERNAL_ERROR, "out of memory");
+	}
 }

@@ -7,6 +7,9 @@
  * is durable; if that fails it becomes API_STORE_FAILED, so that nobody is told
  * of a change that did not last. A client that goes away meanwhile costs
  * nothing: its answer is dropped.
+ *
+ * What may be long (a batch, a list) is done in slices of a few milliseconds,
+ * one in a turn of the loop: see api_slice().
  */
 #ifndef SUPERVISOR_API_H
 #define SUPERVISOR_API_H
@@ -42,6 +45,9 @@ void api_result(struct api_call *call, json_t *result);
 void api_error(struct api_call *call, enum api_error code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* No slice is done any more: the parts of msigd are about to go. */
+void api_end(void);
+
 /* --- for the methods ------------------------------------------------------ */
 
 struct api_method {
@@ -51,6 +57,20 @@ struct api_method {
 	void (*serve)(struct api_call *call);
 };
 extern const struct api_method api_escrow_methods[], api_pool_methods[], api_daemon_methods[];
+
+/* "It is not part of this version." */
+void api_not_available(struct api_call *call);
+
+/* Says in the log who asked for it. */
+void api_log(const struct api_call *call);
+
+/* Work in slices: step is called again and again, in later turns, until it says
+ * API_SLICE_DONE. Works come one after the other, in the order they were given.
+ * A slice begins when nothing is written that is not durable; a step that only
+ * reads says API_SLICE_WAIT if one before it in the slice wrote. False: out of
+ * memory. */
+enum api_slice { API_SLICE_MORE, API_SLICE_WAIT, API_SLICE_DONE };
+bool api_slice(struct supervisor *sv, enum api_slice (*step)(void *arg), void *arg);
 
 /* Parameters. False: the call was answered with API_INVALID_PARAMS. A missing
  * optional one leaves *value as it is. */

@@ -40,8 +40,12 @@ status_line(struct supervisor *sv, const struct store_escrow *e, char *out, size
 
 	switch (e->phase) {
 	case PHASE_READY:
-		snprintf(out, size, e->verified_at != 0 ? "ready; its wallets were opened from disk and are good"
-		    : "ready; its wallets will be opened from disk once nothing else is under way");
+		if (e->verified_at != 0)
+			snprintf(out, size, "ready; its wallets were opened from disk and are good");
+		else if (e->not_verified_at != 0)
+			snprintf(out, size, "ready; but its wallets could not be opened from disk: %s", e->not_verified_reason);
+		else
+			snprintf(out, size, "ready; its wallets will be opened from disk once nothing else is under way");
 		return;
 	case PHASE_FAILED:
 		snprintf(out, size, "failed: %s", e->reason);
@@ -132,18 +136,27 @@ elapsed_ms(const struct store_escrow *e)
 }
 
 static json_t *
+not_verified_json(const struct store_escrow *e)
+{
+	if (e->not_verified_at == 0)
+		return json_null();
+	return json_pack("{s:I, s:s}", "at", (json_int_t)e->not_verified_at, "reason", e->not_verified_reason);
+}
+
+static json_t *
 escrow_json(struct supervisor *sv, const struct store_escrow *e)
 {
-	char status[STORE_REASON_MAX + 32];
+	char status[STORE_REASON_MAX + 64];
 
 	status_line(sv, e, status, sizeof status);
-	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:o, s:I, s:o, s:o, s:o, s:I, s:o, s:O, s:o}",
+	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:o, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:O, s:o}",
 	    "escrow_id", e->escrow_id, "label", e->label, "metadata", json_loads(e->metadata, 0, NULL),
 	    "phase", phase_name(e->phase), "status", status, "network", network_name(e->network),
 	    "address", text_or_null(e->address), "threshold", MULTISIG_THRESHOLD, "total", MULTISIG_TOTAL,
 	    "attempt", e->attempt, "reason", text_or_null(e->reason), "created_at", (json_int_t)e->created_at,
 	    "started_at", time_or_null(e->started_at), "finalized_at", time_or_null(e->finalized_at),
-	    "verified_at", time_or_null(e->verified_at), "elapsed_ms", (json_int_t)elapsed_ms(e),
+	    "verified_at", time_or_null(e->verified_at), "not_verified", not_verified_json(e),
+	    "elapsed_ms", (json_int_t)elapsed_ms(e),
 	    "participants", participants_json(e), "failed_attempts", e->failed, "multisig_state", multisig_state_json(e));
 }
 
@@ -371,47 +384,100 @@ take_phase(struct api_call *call, enum phase *phase)
 	return false;
 }
 
-static json_t *
-escrows_json(struct supervisor *sv, char (*ids)[UUID_TEXT], int count, bool more)
-{
-	json_t *list = json_array();
+/* A list on its way: its ids are read at once, then an escrow at a time. */
+struct listing {
+	struct api_call *call;
+	enum phase phase;
+	char after[UUID_TEXT];
+	int64_t limit;
+	bool begun;                   /* the ids are read */
+	int count, next;
+	bool more;
+	json_t *escrows;
+	char ids[LIST_MAX + 1][UUID_TEXT];
+};
 
-	for (int i = 0; i < count; i++) {
-		struct store_escrow e;
-		if (store_get_escrow(sv->store, ids[i], &e) != STORE_OK)
-			continue;
-		json_array_append_new(list, escrow_json(sv, &e));
-		store_escrow_clear(&e);
+/* False: the call was answered. */
+static bool
+list_ids(struct listing *l)
+{
+	struct store *store = l->call->sv->store;
+	enum store_result result;
+
+	/* one more than asked for tells whether there is a next page */
+	result = store_list_escrows(store, l->phase, l->after[0] != '\0' ? l->after : NULL, (int)l->limit + 1, l->ids,
+	    &l->count);
+	if (result == STORE_OK) {
+		l->more = l->count > l->limit;
+		l->count -= l->more;
+		return true;
 	}
-	return json_pack("{s:o, s:o}", "escrows", list, "next", more ? json_string(ids[count - 1]) : json_null());
+	if (result == STORE_NOT_FOUND)
+		api_error(l->call, API_NO_SUCH_ESCROW, "list_escrows: after: there is no escrow %s", l->after);
+	else
+		api_error(l->call, API_STORE_FAILED, "%s", store_error(store));
+	return false;
+}
+
+static void
+list_one(struct listing *l)
+{
+	struct supervisor *sv = l->call->sv;
+	struct store_escrow e;
+
+	if (store_get_escrow(sv->store, l->ids[l->next++], &e) != STORE_OK)
+		return;
+	json_array_append_new(l->escrows, escrow_json(sv, &e));
+	store_escrow_clear(&e);
+}
+
+static enum api_slice
+list_next(void *arg)
+{
+	struct listing *l = arg;
+
+	if (store_turn_open(l->call->sv->store))
+		return API_SLICE_WAIT;
+	if (!l->begun) {
+		l->begun = true;
+		if (list_ids(l))
+			return API_SLICE_MORE;
+	} else if (l->next < l->count) {
+		list_one(l);
+		return API_SLICE_MORE;
+	} else {
+		api_result(l->call, json_pack("{s:O, s:o}", "escrows", l->escrows, "next",
+		    l->more ? json_string(l->ids[l->count - 1]) : json_null()));
+	}
+	json_decref(l->escrows);
+	free(l);
+	return API_SLICE_DONE;
 }
 
 static void
 list_escrows(struct api_call *call)
 {
-	char after[UUID_TEXT] = "", (*ids)[UUID_TEXT];
+	struct listing *l;
+	char after[UUID_TEXT] = "";
 	int64_t limit = LIST_DEFAULT;
 	enum phase phase;
-	enum store_result result;
-	int count;
 
 	if (!take_phase(call, &phase) || !api_integer(call, "limit", 1, LIST_MAX, &limit) ||
 	    !api_uuid(call, "after", false, after))
 		return;
-	ids = malloc((size_t)(limit + 1) * sizeof *ids);
-	if (ids == NULL) {
-		api_error(call, API_INTERNAL_ERROR, "out of memory");
-		return;
+	l = calloc(1, sizeof *l);
+	if (l != NULL) {
+		l->call = call;
+		l->phase = phase;
+		l->limit = limit;
+		memcpy(l->after, after, sizeof after);
+		l->escrows = json_array();
+		if (api_slice(call->sv, list_next, l))
+			return;
+		json_decref(l->escrows);
+		free(l);
 	}
-	/* one more than asked for tells whether there is a next page */
-	result = store_list_escrows(call->sv->store, phase, after[0] != '\0' ? after : NULL, (int)limit + 1, ids, &count);
-	if (result == STORE_NOT_FOUND)
-		api_error(call, API_NO_SUCH_ESCROW, "list_escrows: after: there is no escrow %s", after);
-	else if (result != STORE_OK)
-		api_error(call, API_STORE_FAILED, "%s", store_error(call->sv->store));
-	else
-		api_result(call, escrows_json(call->sv, ids, count > limit ? (int)limit : count, count > limit));
-	free(ids);
+	api_error(call, API_INTERNAL_ERROR, "out of memory");
 }
 
 /* --- retry_escrow, cancel_escrow ------------------------------------------ */
@@ -503,22 +569,14 @@ cancel_escrow(struct api_call *call)
 	}
 }
 
-/* --- not in this version -------------------------------------------------- */
-
-static void
-not_available(struct api_call *call)
-{
-	api_error(call, API_NOT_AVAILABLE, "%s is not part of this version", call->method);
-}
-
 const struct api_method api_escrow_methods[] = {
 	{"open_escrow", "escrow_id label metadata external trace", true, open_escrow},
 	{"get_escrow", "escrow_id refresh", false, get_escrow},
 	{"list_escrows", "phase limit after", false, list_escrows},
 	{"retry_escrow", "escrow_id", true, retry_escrow},
 	{"cancel_escrow", "escrow_id", true, cancel_escrow},
-	{"get_messages", "escrow_id role", false, not_available},
-	{"submit_message", "escrow_id role message", false, not_available},
-	{"get_trace", "escrow_id", false, not_available},
+	{"get_messages", "escrow_id role", false, api_not_available},
+	{"submit_message", "escrow_id role message", false, api_not_available},
+	{"get_trace", "escrow_id", false, api_not_available},
 	{NULL, NULL, false, NULL},
 };

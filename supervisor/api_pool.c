@@ -39,16 +39,10 @@ set_endpoint(struct api_call *call)
 	api_result(call, endpoint_to_json(ep));
 }
 
-static void
-not_available(struct api_call *call)
-{
-	api_error(call, API_NOT_AVAILABLE, "%s: this version keeps no sessions", call->method);
-}
-
 const struct api_method api_pool_methods[] = {
 	{"get_endpoints", "", false, get_endpoints},
 	{"set_endpoint", "name state", true, set_endpoint},
-	{"get_sessions", "", false, not_available},
-	{"close_session", "escrow_id", true, not_available},
+	{"get_sessions", "", false, api_not_available},
+	{"close_session", "escrow_id", true, api_not_available},
 	{NULL, NULL, false, NULL},
 };

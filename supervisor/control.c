@@ -5,7 +5,6 @@
 #include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
-#include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,20 +15,28 @@
 
 #include "common/log.h"
 #include "supervisor/api.h"
+#include "supervisor/client.h"
 #include "supervisor/feed.h"
 #include "supervisor/supervisor.h"
 
 enum {
 	BODY_MAX = 1024 * 1024,
 	HEADERS_MAX = 16 * 1024,
-	REQUEST_SECONDS = 30,
+	STUCK_SECONDS = 30, /* between two pieces of an answer that are taken */
 	BACKLOG = 1024
 };
 
 struct control {
 	struct supervisor *sv;
 	struct evhttp *http;
+	struct clients *clients;
 };
+
+int
+control_clients_max(const struct control *control)
+{
+	return clients_max(control->clients);
+}
 
 void
 control_peer(struct evhttp_request *request, pid_t *pid, uid_t *uid)
@@ -78,6 +85,7 @@ on_json_rpc(struct evhttp_request *request, void *arg)
 {
 	struct control *control = arg;
 
+	clients_arrived(control->clients, request);
 	if (expect_method(request, EVHTTP_REQ_POST, "POST"))
 		api_serve(control->sv, request);
 }
@@ -87,6 +95,7 @@ on_events(struct evhttp_request *request, void *arg)
 {
 	struct control *control = arg;
 
+	clients_arrived(control->clients, request);
 	if (expect_method(request, EVHTTP_REQ_GET, "GET"))
 		feed_serve(control->sv->feed, request);
 }
@@ -97,6 +106,7 @@ on_metrics(struct evhttp_request *request, void *arg)
 	struct control *control = arg;
 	struct evbuffer *body;
 
+	clients_arrived(control->clients, request);
 	if (!expect_method(request, EVHTTP_REQ_GET, "GET"))
 		return;
 	body = evbuffer_new();
@@ -110,7 +120,7 @@ on_metrics(struct evhttp_request *request, void *arg)
 static void
 on_other(struct evhttp_request *request, void *arg)
 {
-	(void)arg;
+	clients_arrived(((struct control *)arg)->clients, request);
 	reply_text(request, 404, "Not Found", "text/plain",
 	    "there are POST /json_rpc, GET /events and GET /metrics: see msigd-api(7)\n");
 }
@@ -172,11 +182,12 @@ static bool
 serve(struct control *control, int fd)
 {
 	control->http = evhttp_new(control->sv->base);
-	if (control->http == NULL || evhttp_accept_socket_with_handle(control->http, fd) == NULL)
+	control->clients = control->http != NULL ? clients_new(control->sv->base, control->http, fd) : NULL;
+	if (control->clients == NULL)
 		return false;
 	evhttp_set_max_body_size(control->http, BODY_MAX);
 	evhttp_set_max_headers_size(control->http, HEADERS_MAX);
-	evhttp_set_timeout(control->http, REQUEST_SECONDS);
+	evhttp_set_timeout(control->http, STUCK_SECONDS);
 	evhttp_set_allowed_methods(control->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
 	    EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS);
 	evhttp_set_cb(control->http, "/json_rpc", on_json_rpc, control);
@@ -215,8 +226,10 @@ control_free(struct control *control)
 {
 	if (control == NULL)
 		return;
+	api_end();
 	if (control->http != NULL)
 		evhttp_free(control->http);
+	clients_free(control->clients);
 	unlink(control->sv->config->socket);
 	free(control);
 }

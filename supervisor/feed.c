@@ -7,12 +7,14 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "common/uuid.h"
+#include "supervisor/control.h"
 #include "supervisor/supervisor.h"
 
 enum {
@@ -28,36 +30,49 @@ struct reader {
 	struct bufferevent *bev;
 	char escrow_id[UUID_TEXT]; /* or "" for all */
 	int64_t since;
-	struct event *stuck;
+	struct event *stuck;       /* pending while it has something to take */
+	struct evbuffer_cb_entry *taken;
 };
 
 struct feed {
 	struct supervisor *sv;
 	TAILQ_HEAD(, reader) readers;
+	int count;
+	bool waits;                /* for the end of the store's turn */
 };
 
 static void
 reader_free(struct reader *r)
 {
 	TAILQ_REMOVE(&r->feed->readers, r, next);
+	r->feed->count--;
+	if (r->taken != NULL)
+		evbuffer_remove_cb_entry(bufferevent_get_output(r->bev), r->taken);
 	event_free(r->stuck);
 	free(r);
 }
 
-/* The connection is gone, by whomever's hand. */
+/* The connection is gone, by whomever's hand. When the client went, libevent
+ * has taken the request out of it, and leaves it to us. */
 static void
 on_close(struct evhttp_connection *connection, void *arg)
 {
+	struct evhttp_request *request = ((struct reader *)arg)->request;
+
 	(void)connection;
 	reader_free(arg);
+	if (evhttp_request_get_connection(request) == NULL)
+		evhttp_request_free(request);
 }
 
 static void
 end_stream(struct reader *r)
 {
-	evhttp_connection_set_closecb(evhttp_request_get_connection(r->request), NULL, NULL);
-	evhttp_send_reply_end(r->request);
+	struct evhttp_request *request = r->request;
+
+	evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
 	reader_free(r);
+	evhttp_send_reply_end(request); /* may end the connection, and its buffers with it */
 }
 
 struct batch {
@@ -76,6 +91,25 @@ add_event(int64_t seq, const char *line, void *arg)
 	batch->count++;
 }
 
+static void
+watch(struct reader *r)
+{
+	static const struct timeval limit = {STUCK_SECONDS, 0};
+
+	event_add(r->stuck, &limit);
+}
+
+/* It took some of what there is for it: the time begins anew. */
+static void
+on_taken(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct reader *r = arg;
+
+	(void)output;
+	if (info->n_deleted > 0 && event_pending(r->stuck, EV_TIMEOUT, NULL))
+		watch(r);
+}
+
 static void feed_reader(struct reader *r);
 
 static void
@@ -86,16 +120,41 @@ on_drained(struct evhttp_connection *connection, void *arg)
 	feed_reader(arg);
 }
 
+/* feed_wake() comes after a commit; here the turn was rolled back, and what was
+ * durable before is still to be read. */
+static void
+on_turn_end(bool durable, void *arg)
+{
+	struct supervisor *sv = arg;
+
+	if (sv->feed == NULL)
+		return;
+	sv->feed->waits = false;
+	if (!durable)
+		feed_wake(sv->feed);
+}
+
+/* What is not durable is not said. */
+static void
+wait_for_turn(struct feed *feed)
+{
+	if (feed->waits)
+		return;
+	feed->waits = true;
+	store_when_durable(feed->sv->store, on_turn_end, feed->sv);
+}
+
 static void
 feed_reader(struct reader *r)
 {
-	static const struct timeval limit = {STUCK_SECONDS, 0};
 	struct batch batch = {NULL, r->since, 0};
 
 	if (evbuffer_get_length(bufferevent_get_output(r->bev)) > PENDING_MAX)
 		return; /* goes on when it has taken that: on_drained() */
-	if (store_turn_open(r->feed->sv->store))
-		return; /* what is not durable is not said: feed_wake() comes after the commit */
+	if (store_turn_open(r->feed->sv->store)) {
+		wait_for_turn(r->feed);
+		return;
+	}
 	batch.chunk = evbuffer_new();
 	if (batch.chunk == NULL)
 		return;
@@ -104,7 +163,7 @@ feed_reader(struct reader *r)
 	r->since = batch.last;
 	if (batch.count > 0) {
 		if (!event_pending(r->stuck, EV_TIMEOUT, NULL))
-			event_add(r->stuck, &limit);
+			watch(r);
 		evhttp_send_reply_chunk_with_cb(r->request, batch.chunk, on_drained, r);
 	}
 	evbuffer_free(batch.chunk);
@@ -163,13 +222,13 @@ parse_query(struct evhttp_request *request, struct reader *r, char *why, size_t 
 }
 
 static void
-refuse(struct evhttp_request *request, const char *why)
+refuse(struct evhttp_request *request, int code, const char *reason, const char *why)
 {
 	struct evbuffer *body = evbuffer_new();
 
 	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", "text/plain");
 	evbuffer_add(body, why, strlen(why));
-	evhttp_send_reply(request, 400, "Bad Request", body);
+	evhttp_send_reply(request, code, reason, body);
 	evbuffer_free(body);
 }
 
@@ -177,9 +236,15 @@ void
 feed_serve(struct feed *feed, struct evhttp_request *request)
 {
 	struct evhttp_connection *connection = evhttp_request_get_connection(request);
-	struct reader *r = calloc(1, sizeof *r);
+	struct reader *r;
 	char why[128];
 
+	/* readers stay, and others must find a place */
+	if (feed->count >= control_clients_max(feed->sv->control) / 2) {
+		refuse(request, 503, "Service Unavailable", "there are too many readers of /events: try again later\n");
+		return;
+	}
+	r = calloc(1, sizeof *r);
 	if (r == NULL || (r->stuck = evtimer_new(feed->sv->base, on_stuck, r)) == NULL) {
 		free(r);
 		evhttp_send_error(request, 503, "out of memory");
@@ -190,9 +255,10 @@ feed_serve(struct feed *feed, struct evhttp_request *request)
 	r->bev = evhttp_connection_get_bufferevent(connection);
 	r->since = store_last_event(feed->sv->store);
 	TAILQ_INSERT_TAIL(&feed->readers, r, next);
+	feed->count++;
 	if (!parse_query(request, r, why, sizeof why)) {
 		reader_free(r);
-		refuse(request, why);
+		refuse(request, 400, "Bad Request", why);
 		return;
 	}
 	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", "application/x-ndjson");
@@ -200,6 +266,7 @@ feed_serve(struct feed *feed, struct evhttp_request *request)
 	evhttp_connection_set_closecb(connection, on_close, r);
 	/* a quiet stream is no dead one: only `stuck` ends it */
 	bufferevent_set_timeouts(r->bev, NULL, NULL);
+	r->taken = evbuffer_add_cb(bufferevent_get_output(r->bev), on_taken, r);
 	evhttp_send_reply_start(request, 200, "OK");
 	feed_reader(r);
 }
@@ -227,6 +294,7 @@ feed_free(struct feed *feed)
 		return;
 	while ((r = TAILQ_FIRST(&feed->readers)) != NULL)
 		end_stream(r);
+	feed->sv->feed = NULL;
 	free(feed);
 }
 

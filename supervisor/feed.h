@@ -2,7 +2,8 @@
  * GET /events: readers of what happens. Each reader is fed from the store, from
  * where it is, as fast as it takes; so one that is slow costs no memory, and
  * one that lost its connection resumes with since. A reader that takes nothing
- * for 30 s while there is something for it is cut off.
+ * at all for 30 s while there is something for it is cut off. Readers are half
+ * of the clients that there may be (client.h); more are refused.
  */
 #ifndef SUPERVISOR_FEED_H
 #define SUPERVISOR_FEED_H

@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -154,9 +156,15 @@ class SlowClients:
         self.halves = {what: self._half(text) for what, text in {
             "a connection that says nothing": b"", "half a line": b"POST /json_r", "half a header": b"POST /json_rpc HTTP/1.1\r\nHost: x\r\n",
             "half a body": b'POST /json_rpc HTTP/1.1\r\nContent-Length: 1000\r\n\r\n{"jsonrpc"'}.items()}
-        for _ in range(6):
+        for number in range(6):
+            if number == 5:  # it has all of it before it, and more comes than it takes
+                self.sipping = self._half(b"GET /events?since=0 HTTP/1.1\r\nHost: x\r\n\r\n")
             self.msigd.post([{"jsonrpc": "2.0", "id": i, "method": "open_escrow"} for i in range(1000)])
         self.stuck = self._half(b"GET /events?since=0 HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.dribbling = self._half(b"POST /json_rpc HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
+        self.began = time.monotonic()
+        self.dribbled_until = self.began
+        threading.Thread(target=self._go_on, daemon=True).start()
         self.quiet = self.msigd.events()
 
     def _half(self, text):
@@ -165,8 +173,22 @@ class SlowClients:
         connection.sendall(text)
         return connection
 
+    def _go_on(self):
+        """A byte of a request each second, and 1 KiB of events taken."""
+        while time.monotonic() < self.began + 300:
+            time.sleep(1)
+            try:
+                self.sipping.recv(1024)
+            except OSError:
+                pass
+            try:
+                self.dribbling.sendall(b"x")
+                self.dribbled_until = time.monotonic()
+            except OSError:
+                pass
+
     def close(self):
-        for connection in [self.stuck, *self.halves.values()]:
+        for connection in [self.stuck, self.sipping, self.dribbling, *self.halves.values()]:
             connection.close()
         self.quiet.close()
         self.msigd.stop()

@@ -3,6 +3,8 @@ changed, msigd goes on. No endpoint is up here: what is opened waits."""
 import json
 import os
 import re
+import subprocess
+import time
 import uuid
 from pathlib import Path
 
@@ -227,6 +229,47 @@ def test_two_hundred_clients_at_once_are_all_served(m):
     assert m.api("get_status")["escrows"]["NotStarted"] == 200
 
 
+def test_long_batches_and_lists_hold_up_nobody(msigd, dead, folder):
+    m = msigd([dead], log_level="info")
+    opened = [r["result"]["escrow_id"] for _ in range(3) for r in
+              m.post([{"jsonrpc": "2.0", "id": i, "method": "open_escrow"} for i in range(1000)])]
+    assert len(set(opened)) == 3000
+    lists = [{"jsonrpc": "2.0", "id": i, "method": "list_escrows", "params": {"limit": 1000}} for i in range(20)]
+    (folder / "lists").write_text(json.dumps(lists))
+    other = UnixConnection(m.socket)
+    other.connect()
+    began, slowest = time.monotonic(), 0
+    curl = subprocess.Popen(["curl", "-s", "--unix-socket", m.socket, "http://localhost/json_rpc", "-d",
+                             f"@{folder}/lists", "-o", folder / "answer"])
+    while curl.poll() is None:
+        asked = time.monotonic()
+        other.request("POST", "/json_rpc", json.dumps({"jsonrpc": "2.0", "id": 1, "method": "get_info"}))
+        assert json.loads(other.getresponse().read())["result"]
+        slowest = max(slowest, time.monotonic() - asked)
+        time.sleep(0.002)
+    took = time.monotonic() - began
+    other.close()
+    assert slowest < took / 4, f"get_info took {slowest} s of {took} s"
+    answers = json.loads((folder / "answer").read_bytes())
+    assert [a["id"] for a in answers] == list(range(20))
+    for answer in answers:
+        assert [e["escrow_id"] for e in answer["result"]["escrows"]] == opened[:1000]
+        assert answer["result"]["next"] == opened[999]
+
+
+def test_list_in_a_batch_sees_what_was_opened_before_it(m):
+    replies = m.post([{"jsonrpc": "2.0", "id": 0, "method": "open_escrow", "params": {"escrow_id": SOME_ID}},
+                      {"jsonrpc": "2.0", "id": 1, "method": "list_escrows"}])
+    assert [e["escrow_id"] for e in replies[1]["result"]["escrows"]] == [SOME_ID]
+
+
+def test_client_that_leaves_its_batch_changes_nothing_of_it(m):
+    connection = UnixConnection(m.socket)
+    connection.request("POST", "/json_rpc", json.dumps([{"jsonrpc": "2.0", "id": i, "method": "open_escrow"} for i in range(500)]))
+    connection.close()
+    wait_for(lambda: m.api("get_status")["escrows"]["NotStarted"] == 500, "all of it")
+
+
 def test_same_id_from_many_clients_is_one_escrow(m):
     answers = together(*[lambda: m.api("open_escrow", escrow_id=SOME_ID)] * 20)
     assert len({(a["escrow_id"], a["created_at"], a["attempt"]) for a in answers}) == 1
@@ -316,4 +359,25 @@ def test_socket_is_for_its_owner_and_group(m):
     assert os.stat(m.socket).st_mode & 0o777 == 0o660
     m.open()
     line = m.logged("request", method="open_escrow")[0]
+    assert (line["uid"], line["pid"]) == (os.getuid(), os.getpid())
+
+
+def test_log_of_requests_repeats_only_what_is_sound(m):
+    long = "x" * 100000
+    for method, params in (("cancel_escrow", {"escrow_id": long}), ("set_endpoint", {"name": long, "state": "in"}),
+                           ("retry_escrow", {"escrow_id": "no UUID"})):
+        with pytest.raises(ApiError):
+            m.api(method, **params)
+    lines = m.logged("request")
+    assert [line["method"] for line in lines] == ["cancel_escrow", "set_endpoint", "retry_escrow"]
+    assert not any("escrow" in line or "name" in line for line in lines)
+    m.api("set_endpoint", name="dead", state="in")
+    m.open(escrow_id=SOME_ID.upper())
+    assert m.logged("request", name="dead") and m.logged("request", escrow=SOME_ID)
+
+
+def test_backup_is_logged_with_who_asked_for_it(m):
+    first = m.api("backup")
+    m.api("backup", backup_id=first["backup_id"], offset=len(first["data"]) * 3 // 4)
+    line, = m.logged("request", method="backup")
     assert (line["uid"], line["pid"]) == (os.getuid(), os.getpid())

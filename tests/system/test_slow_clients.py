@@ -1,6 +1,8 @@
 """Clients that stop in the middle. msigd gives them half a minute: they are set
 up when the run begins (see conftest.py), and looked at here, last of all."""
 
+import time
+
 from harness import wait_for
 
 
@@ -21,6 +23,16 @@ def test_half_a_request_is_closed(slow_clients):
     for what, connection in slow_clients.halves.items():
         connection.setblocking(False)
         wait_for(lambda: closed(connection), f"the end of {what}")
+
+
+def test_request_that_comes_byte_by_byte_is_closed(slow_clients):
+    wait_for(lambda: time.monotonic() > slow_clients.began + 36, "more than half a minute")
+    assert 25 < slow_clients.dribbled_until - slow_clients.began < 34
+
+
+def test_reader_of_events_that_reads_slowly_is_kept(slow_clients):
+    wait_for(lambda: time.monotonic() > slow_clients.began + 45, "more than half a minute, and some of the next")
+    assert len(slow_clients.msigd.logged("events_reader_cut_off")) == 1  # the one that does not read
 
 
 def test_reader_of_events_that_does_not_read_is_cut_off(slow_clients):
