@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "supervisor/scheduler.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/tend_control.h"
@@ -95,6 +96,35 @@ tell(struct endpoint *ep)
 	    F_STR("reason", ep->reason[0] != '\0' ? ep->reason : NULL));
 }
 
+static bool
+has_digit(const char *word, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		if (word[i] >= '0' && word[i] <= '9')
+			return true;
+	}
+	return false;
+}
+
+/* Milliseconds, pids and ids differ from look to look while the cause is the
+ * same: words with a digit are taken for equal. */
+static bool
+same_cause(const char *a, const char *b)
+{
+	for (;;) {
+		size_t a_length = strcspn(a, " "), b_length = strcspn(b, " ");
+		if (!(has_digit(a, a_length) && has_digit(b, b_length)) &&
+		    (a_length != b_length || memcmp(a, b, a_length) != 0))
+			return false;
+		a += a_length;
+		b += b_length;
+		if (*a == '\0' || *b == '\0')
+			return *a == *b;
+		a++;
+		b++;
+	}
+}
+
 /* Readers of /events and the log hear when an endpoint begins to serve, and why
  * it does not; once, and not at every vain look. */
 static void
@@ -111,7 +141,7 @@ announce(struct endpoint *ep)
 		ep->announced[0] = '\0';
 		log_info("endpoint_up", F_STR("endpoint", ep->name), F_STR("url", ep->url.text), F_INT("rtt_ms", ep->last_rtt_ms));
 	} else if (ep->state == ENDPOINT_DOWN || ep->state == ENDPOINT_OUT) {
-		if (!ep->is_up && strcmp(ep->announced, reason) == 0)
+		if (!ep->is_up && same_cause(ep->announced, reason))
 			return;
 		ep->is_up = false;
 		snprintf(ep->announced, sizeof ep->announced, "%s", reason);
@@ -177,7 +207,7 @@ endpoint_event(struct endpoint *ep, enum endpoint_event event, const char *reaso
 	if (step.action == ENDPOINT_DO_OFFER)
 		ep->reason[0] = '\0';
 	else if (reason != NULL)
-		snprintf(ep->reason, sizeof ep->reason, "%s", reason);
+		text_copy(ep->reason, sizeof ep->reason, reason);
 	change_state(ep, step.next);
 	act(ep, step.action, event);
 	if (is_used(ep))
@@ -263,7 +293,7 @@ add(struct supervisor *sv, const char *name)
 }
 
 static char *
-copy_text(const char *text)
+strdup_or_null(const char *text)
 {
 	return text != NULL ? strdup(text) : NULL;
 }
@@ -279,9 +309,9 @@ endpoint_add_given(struct supervisor *sv, const struct config_endpoint *given)
 		return NULL;
 	}
 	*copy = *given;
-	copy->login_file = copy_text(given->login_file);
-	copy->ca_file = copy_text(given->ca_file);
-	copy->wallet_dir = copy_text(given->wallet_dir);
+	copy->login_file = strdup_or_null(given->login_file);
+	copy->ca_file = strdup_or_null(given->ca_file);
+	copy->wallet_dir = strdup_or_null(given->wallet_dir);
 	ep->given = copy;
 	ep->url = given->url;
 	ep->role = given->role;

@@ -26,6 +26,7 @@
 enum {
 	LISTEN_LOOK_MS = 100,      /* how often a port that is not open yet is looked at */
 	STOP_LIMIT_MS = 5000,
+	LEFTOVER_LIMIT_MS = 5000,  /* for one that was killed to end */
 	FIRST_RESTART_MS = 500, LONGEST_RESTART_MS = 60000,
 	STABLE_MS = 60000          /* one that ran so long starts again without delay */
 };
@@ -36,6 +37,7 @@ struct managed {
 	struct endpoint *endpoint;
 	struct child *child;          /* NULL while it does not run */
 	struct event *timer;          /* to start it, or to look whether it listens */
+	struct event *leftover;       /* on the pidfd of one that an earlier msigd left, or NULL */
 	int64_t started_ms;           /* monotonic */
 	int64_t restart_ms;           /* the next wait */
 	int port;
@@ -56,39 +58,27 @@ struct managed_pool {
 
 /* --- ports ---------------------------------------------------------------- */
 
-static int
-tcp_socket(int port, struct sockaddr_in *address)
-{
-	memset(address, 0, sizeof *address);
-	address->sin_family = AF_INET;
-	address->sin_port = htons((uint16_t)port);
-	address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-}
+enum port_state { PORT_FREE, PORT_TAKEN, PORT_UNKNOWN };
 
-static bool
-port_is_free(int port)
+/* Whether somebody listens there; PORT_UNKNOWN with errno. To connect could
+ * block, and whoever listens would notice. */
+static enum port_state
+look_at_port(int port)
 {
-	struct sockaddr_in address;
-	int on = 1, fd = tcp_socket(port, &address);
-	bool is_free;
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), error = 0;
 
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	is_free = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+	if (fd == -1)
+		return PORT_UNKNOWN;
+	/* what is left of a closed connection does not count */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == -1 ||
+	    bind(fd, (struct sockaddr *)&address, sizeof address) == -1)
+		error = errno;
 	close(fd);
-	return is_free;
-}
-
-/* On loopback a connect succeeds or fails at once. */
-static bool
-port_listens(int port)
-{
-	struct sockaddr_in address;
-	int fd = tcp_socket(port, &address);
-	bool listens = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
-
-	close(fd);
-	return listens;
+	errno = error;
+	return error == 0 ? PORT_FREE : error == EADDRINUSE ? PORT_TAKEN : PORT_UNKNOWN;
 }
 
 /* --- one process ---------------------------------------------------------- */
@@ -167,6 +157,13 @@ all_stopped(struct managed_pool *pool)
 }
 
 static void
+start_later(struct managed *m)
+{
+	set_timer(m, m->restart_ms);
+	m->restart_ms = m->restart_ms * 2 < LONGEST_RESTART_MS ? m->restart_ms * 2 : LONGEST_RESTART_MS;
+}
+
+static void
 on_end(int status, int exec_errno, void *arg)
 {
 	struct managed *m = arg;
@@ -192,8 +189,7 @@ on_end(int status, int exec_errno, void *arg)
 	    F_INT("restart_in_ms", m->restart_ms));
 	m->pool->sv->metrics.managed_deaths++;
 	endpoint_event(m->endpoint, ENDPOINT_EV_DIED, reason);
-	set_timer(m, m->restart_ms);
-	m->restart_ms = m->restart_ms * 2 < LONGEST_RESTART_MS ? m->restart_ms * 2 : LONGEST_RESTART_MS;
+	start_later(m);
 }
 
 static bool
@@ -212,24 +208,35 @@ spawn(struct managed *m)
 	return m->child != NULL;
 }
 
+/* What hinders, or "" once it runs. */
+static void
+try_start(struct managed *m, char *reason, size_t size)
+{
+	enum port_state port = look_at_port(m->port);
+
+	reason[0] = '\0';
+	if (port == PORT_TAKEN)
+		snprintf(reason, size, "port %d is in use by another program: end that one, or choose another port-base",
+		    m->port);
+	else if (port == PORT_UNKNOWN)
+		snprintf(reason, size, "port %d cannot be had: %s", m->port, strerror(errno));
+	else if (!new_login(m->endpoint) || !write_conf(m))
+		snprintf(reason, size, "its configuration file cannot be written: %s", strerror(errno));
+	else if (!spawn(m))
+		snprintf(reason, size, "it cannot be started: %s", strerror(errno));
+}
+
 static void
 start(struct managed *m)
 {
-	char reason[256] = "";
+	char reason[256];
 
-	if (!port_is_free(m->port))
-		snprintf(reason, sizeof reason, "port %d is in use by another program: end that one, "
-		    "or choose another port-base", m->port);
-	else if (!new_login(m->endpoint) || !write_conf(m))
-		snprintf(reason, sizeof reason, "its configuration file cannot be written: %s", strerror(errno));
-	else if (!spawn(m))
-		snprintf(reason, sizeof reason, "it cannot be started: %s", strerror(errno));
+	try_start(m, reason, sizeof reason);
 	if (reason[0] != '\0') {
 		log_warn("managed_not_started", F_STR("endpoint", m->endpoint->name), F_STR("reason", reason),
 		    F_INT("again_in_ms", m->restart_ms));
 		endpoint_event(m->endpoint, ENDPOINT_EV_DIED, reason);
-		set_timer(m, m->restart_ms);
-		m->restart_ms = m->restart_ms * 2 < LONGEST_RESTART_MS ? m->restart_ms * 2 : LONGEST_RESTART_MS;
+		start_later(m);
 		return;
 	}
 	write_pidfile(m);
@@ -251,7 +258,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (m->child == NULL)
 		start(m);
-	else if (port_listens(m->port))
+	else if (look_at_port(m->port) == PORT_TAKEN)
 		endpoint_event(m->endpoint, ENDPOINT_EV_UP, NULL);
 	else
 		set_timer(m, LISTEN_LOOK_MS);
@@ -259,31 +266,70 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* --- those an earlier msigd left ------------------------------------------ */
 
-/* pid and start time together name a process for good: one that has taken over
- * the number is not touched. */
 static void
+leftover_free(struct managed *m)
+{
+	if (m->leftover == NULL)
+		return;
+	close(event_get_fd(m->leftover));
+	event_free(m->leftover);
+	m->leftover = NULL;
+}
+
+/* It has ended, or does not: then its port, if it holds that, is found taken. */
+static void
+on_leftover_end(evutil_socket_t fd, short what, void *arg)
+{
+	struct managed *m = arg;
+
+	(void)fd;
+	(void)what;
+	leftover_free(m);
+	set_timer(m, 0);
+}
+
+/* Kills it and waits for its end, with which its port is free: true. pid and
+ * start time together name a process for good: one that has taken over the
+ * number is not touched. */
+static bool
+kill_leftover(struct managed *m, pid_t pid, unsigned long long start_time)
+{
+	static const struct timeval limit = {LEFTOVER_LIMIT_MS / 1000, 0};
+	int fd = pidfd_open(pid, 0);
+
+	if (fd == -1)
+		return false;
+	if (process_start_time(pid) == start_time && pidfd_send_signal(fd, SIGKILL, NULL, 0) == 0) {
+		log_warn("managed_leftover_killed", F_STR("endpoint", m->endpoint->name), F_INT("pid", pid));
+		m->leftover = event_new(m->pool->sv->base, fd, EV_READ, on_leftover_end, m);
+	}
+	if (m->leftover != NULL && event_add(m->leftover, &limit) == 0)
+		return true;
+	if (m->leftover != NULL)
+		leftover_free(m);
+	else
+		close(fd);
+	return false;
+}
+
+/* Whether there was one whose end is waited for. */
+static bool
 end_leftover(struct managed *m)
 {
 	unsigned long long start_time;
 	unsigned char *text;
 	size_t size;
 	long pid;
-	int fd;
+	bool waits;
 
 	text = atomic_file_read(m->pidfile, 64, &size);
 	if (text == NULL)
-		return;
-	if (sscanf((char *)text, "%ld %llu", &pid, &start_time) == 2 && pid > 1 && start_time != 0) {
-		fd = pidfd_open((pid_t)pid, 0);
-		if (fd != -1 && process_start_time((pid_t)pid) == start_time) {
-			log_warn("managed_leftover_killed", F_STR("endpoint", m->endpoint->name), F_INT("pid", pid));
-			pidfd_send_signal(fd, SIGKILL, NULL, 0);
-		}
-		if (fd != -1)
-			close(fd);
-	}
+		return false;
+	waits = sscanf((char *)text, "%ld %llu", &pid, &start_time) == 2 && pid > 1 && start_time != 0 &&
+	    kill_leftover(m, (pid_t)pid, start_time);
 	free(text);
 	unlink(m->pidfile);
+	return waits;
 }
 
 /* --- the pool ------------------------------------------------------------- */
@@ -335,8 +381,8 @@ add(struct managed_pool *pool, int number)
 	snprintf(m->pidfile, sizeof m->pidfile, "%.4000s/%s.pid", sv->config->run_dir, name);
 	if ((mkdir(parent, 0700) == -1 && errno != EEXIST) || (mkdir(m->directory, 0700) == -1 && errno != EEXIST))
 		return false;
-	end_leftover(m);
-	set_timer(m, 0);
+	if (!end_leftover(m))
+		set_timer(m, 0);
 	return true;
 }
 
@@ -417,6 +463,7 @@ managed_free(struct managed_pool *pool)
 			unlink(m->pidfile);
 		}
 		unlink(m->conf);
+		leftover_free(m);
 		event_free(m->timer);
 		free(m);
 	}
