@@ -24,7 +24,7 @@ flags = $(shell pkg-config --cflags $(1))
 libs = $(shell pkg-config --libs $(1))
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings
-ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -I. $(WARN) -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE $(CFLAGS) \
+ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -I. $(WARN) -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE $(CFLAGS) \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -U_FORTIFY_SOURCE -DMSIGD_SANITIZE) \
 	-DMSIGD_VERSION='"$(VERSION)"'
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
@@ -152,6 +152,6 @@ $(B)/unit/test_%: $(B)/obj/tests/unit/test_%.o $(call without_main,$(COMMON) $(I
 units: $(UNIT_PROGRAMS)
 
 clean:
-	rm -rf build
+	rm -rf $(B)
 
 .PHONY: install deps demo check check-static check-units check-system bench units clean

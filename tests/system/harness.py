@@ -226,10 +226,10 @@ def start_wallet_rpcs(folder, count, **options):
     return [rpc.wait() for rpc in rpcs]
 
 
-def make_certificate(folder):
+def make_certificate(folder, name="127.0.0.1"):
     """(certificate, key) for 127.0.0.1, signed by itself."""
     certificate, key = Path(folder) / "cert.pem", Path(folder) / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
                     "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
                    check=True, stderr=subprocess.DEVNULL)
     return certificate, key
