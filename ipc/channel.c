@@ -64,7 +64,8 @@ take_frames(struct channel *channel)
 	json_t *frame;
 	int got;
 
-	channel->freed = &freed;
+	/* cleared again below, unless the channel is no more */
+	channel->freed = &freed; // cppcheck-suppress autoVariables
 	while ((got = take_frame(bufferevent_get_input(channel->bev), &frame, &why)) == 1) {
 		channel->on_frame(frame, channel->arg);
 		json_decref(frame);

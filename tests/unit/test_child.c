@@ -129,8 +129,9 @@ the_child_ignores_and_blocks_nothing(void **state)
 	sigemptyset(&some);
 	sigaddset(&some, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &some, &before);
+	/* but 32 and 33, which are the C library's: GNU make leaves them ignored */
 	seen = run("while read name value; do case $name in SigBlk:|SigIgn:) "
-	    "[ $value = 0000000000000000 ] || exit 1;; esac; done </proc/self/status");
+	    "[ $((0x$value & ~0x180000000)) = 0 ] || exit 1;; esac; done </proc/self/status");
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	signal(SIGHUP, SIG_DFL);
 	signal(SIGPIPE, SIG_DFL);
