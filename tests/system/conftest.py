@@ -162,6 +162,7 @@ class SlowClients:
             self.msigd.post([{"jsonrpc": "2.0", "id": i, "method": "open_escrow"} for i in range(1000)])
         self.stuck = self._half(b"GET /events?since=0 HTTP/1.1\r\nHost: x\r\n\r\n")
         self.dribbling = self._half(b"POST /json_rpc HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
+        self.closing = threading.Event()
         self.began = time.monotonic()
         self.dribbled_until = self.began
         threading.Thread(target=self._go_on, daemon=True).start()
@@ -175,8 +176,7 @@ class SlowClients:
 
     def _go_on(self):
         """A byte of a request each second, and 1 KiB of events taken."""
-        while time.monotonic() < self.began + 300:
-            time.sleep(1)
+        while not self.closing.wait(1):
             try:
                 self.sipping.recv(1024)
             except OSError:
@@ -188,6 +188,7 @@ class SlowClients:
                 pass
 
     def close(self):
+        self.closing.set()
         for connection in [self.stuck, self.sipping, self.dribbling, *self.halves.values()]:
             connection.close()
         self.quiet.close()
