@@ -51,6 +51,11 @@ read_holder(int fd, char *holder, size_t size)
 	n = pread(fd, holder, size - 1, 0);
 	holder[n > 0 ? n : 0] = '\0';
 	holder[strcspn(holder, "\n")] = '\0';
+	/* it goes into logs and JSON, and anybody may have written it */
+	for (char *c = holder; *c != '\0'; c++) {
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
 	if (holder[0] == '\0')
 		snprintf(holder, size, "an unknown process");
 }

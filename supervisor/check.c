@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/lock.h"
+#include "common/text.h"
 #include "supervisor/api.h"
 #include "supervisor/child.h"
 #include "supervisor/endpoint.h"
@@ -45,14 +46,15 @@ problem(struct checker *c, const char *escrow_id, const char *remedy, const char
 static void
 problem(struct checker *c, const char *escrow_id, const char *remedy, const char *format, ...)
 {
-	char what[512];
+	char whole[1024], what[512];
 	va_list values;
 
 	if (json_array_size(c->problems) >= PROBLEMS_MAX)
 		return;
 	va_start(values, format);
-	vsnprintf(what, sizeof what, format, values);
+	vsnprintf(whole, sizeof whole, format, values);
 	va_end(values);
+	text_copy(what, sizeof what, whole);
 	json_array_append_new(c->problems, json_pack("{s:s*, s:s, s:s}", "escrow_id", escrow_id, "what", what,
 	    "remedy", remedy));
 }

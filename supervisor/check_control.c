@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/text.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
 #include "supervisor/supervisor.h"
@@ -149,7 +150,7 @@ note_outcome(struct verifier *v, const char *cause, const char *reason)
 	o->v = v;
 	memcpy(o->escrow_id, v->escrow_id, sizeof o->escrow_id);
 	snprintf(o->cause, sizeof o->cause, "%s", cause != NULL ? cause : "");
-	snprintf(o->reason, sizeof o->reason, "%s", reason != NULL ? reason : "");
+	text_copy(o->reason, sizeof o->reason, reason != NULL ? reason : "");
 	if (!store_enter(store) || store_leave(store, write_outcome(v, o)) != STORE_OK) {
 		postpone(v, v->escrow_id, store_error(store));
 		free(o);

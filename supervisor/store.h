@@ -249,7 +249,9 @@ enum store_result store_each_sealed(struct store *store, const char *escrow_id,
 /* --- events --------------------------------------------------------------- */
 
 /* Adds one, seen by readers of /events once durable. Takes the reference to
- * data, whose fields go into the event beside seq, at, type and escrow_id. */
+ * data, whose fields go into the event beside seq, at, type and escrow_id. Data
+ * that cannot be written (NULL: json_pack failed) is told to the log and costs
+ * nothing else. */
 enum store_result store_add_event(struct store *store, const char *escrow_id /* or NULL */,
     const char *type, json_t *data);
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "supervisor/store_internal.h"
 
 enum {
@@ -16,7 +17,12 @@ store_add_event(struct store *store, const char *escrow_id, const char *type, js
 	enum store_result result = STORE_FAILED;
 
 	json_decref(data);
-	if (text != NULL && store_enter(store)) {
+	if (text == NULL) {
+		/* what an event tells of has to happen all the same, and would fail again */
+		log_error("event_lost", F_STR("escrow", escrow_id), F_STR("type", type));
+		return STORE_OK;
+	}
+	if (store_enter(store)) {
 		result = store_run(store, SQL_ADD_EVENT, NULL, "titt", escrow_id, clock_wall_ms(), type, text);
 		if (result == STORE_OK) {
 			store->last_event = sqlite3_last_insert_rowid(store->db);

@@ -131,6 +131,21 @@ a_lock_has_one_holder_and_says_who(void **state)
 }
 
 static void
+who_holds_a_lock_is_told_in_plain_letters(void **state)
+{
+	struct lock mine, theirs;
+	char holder[128];
+
+	(void)state;
+	lock_init_escrow(&mine, "123e4567-e89b-42d3-a456-426614174000");
+	theirs = mine;
+	assert_int_equal(lock_try(&mine, folder, "caf\xc3\xa9 \xff\x1b[1m", holder, sizeof holder), LOCK_TAKEN);
+	assert_int_equal(lock_try(&theirs, folder, "tend", holder, sizeof holder), LOCK_BUSY);
+	assert_non_null(strstr(holder, "caf?? ??[1m"));
+	lock_release(&mine);
+}
+
+static void
 a_lock_goes_with_its_holder(void **state)
 {
 	struct lock lock;
@@ -188,6 +203,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_file_is_written_whole_with_its_mode, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_failed_write_leaves_nothing, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_lock_has_one_holder_and_says_who, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(who_holds_a_lock_is_told_in_plain_letters, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_lock_goes_with_its_holder, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_lock_never_follows_a_link, make_folder, remove_folder),
 		cmocka_unit_test(a_shortage_passes_and_other_errors_do_not),
