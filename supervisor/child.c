@@ -16,81 +16,95 @@
 struct child {
 	pid_t pid;
 	int pidfd;
-	int exec_pipe;        /* closed by a successful exec, else brings its errno */
+	int exec_errno;       /* 0, or why it could not be executed */
 	struct event *event;
 	child_end_fn fn;
 	void *arg;
 };
 
-/* --- in the child, between fork and exec ---------------------------------- */
+/* What the child is to know. */
+struct order {
+	const struct child_spec *spec;
+	pid_t parent;
+	volatile int exec_errno;  /* the child's answer */
+};
 
-/* Descriptors 0-2 /dev/null, 3 what is asked for, 4 the pipe, no more. All are
- * first moved out of each other's way. */
+static struct rlimit files_limit; /* what children get; rlim_max 0: what msigd has */
+
+/* --- in the child, between vfork and exec --------------------------------- */
+
+/* It runs in the memory of the parent, which waits meanwhile: fork would copy
+ * the page tables of all that msigd has, for an exec that drops them. So only
+ * system calls here, nothing is written but the child's own stack and
+ * order->exec_errno (the parent saves errno), and the only ways out are exec
+ * and _exit. Descriptors, signal handlers and the mask are the child's own. */
+
+/* Descriptors 0-2 /dev/null, 3 what is asked for, no more. Both are first moved
+ * out of each other's way. */
 static bool
-arrange_descriptors(int fd3, int pipe_fd)
+arrange_descriptors(int fd3)
 {
 	int null = open("/dev/null", O_RDWR);
 
 	null = fcntl(null, F_DUPFD, 16);
-	pipe_fd = fcntl(pipe_fd, F_DUPFD, 16);
-	if (null == -1 || pipe_fd == -1)
+	if (null == -1)
 		return false;
 	if (fd3 != -1) {
 		fd3 = fcntl(fd3, F_DUPFD, 16);
 		if (fd3 == -1 || dup2(fd3, 3) == -1)
 			return false;
-	} else {
-		close(3);
 	}
 	for (int fd = 0; fd < 3; fd++) {
 		if (dup2(null, fd) == -1)
 			return false;
 	}
-	return dup3(pipe_fd, 4, O_CLOEXEC) != -1 && close_range(5, ~0U, 0) == 0;
+	return close_range(fd3 != -1 ? 4 : 3, ~0U, 0) == 0;
 }
 
 static void
 reset_signals(void)
 {
+	static const struct sigaction by_default = {.sa_handler = SIG_DFL};
 	sigset_t none;
 
 	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_DFL); /* refused for a few, which then have no handler either */
+		sigaction(number, &by_default, NULL); /* refused for a few, which have no handler either */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static _Noreturn void
-run_child(const struct child_spec *spec, pid_t parent, int pipe_fd)
+run_child(struct order *order)
 {
 	static const struct rlimit no_core = {0, 0};
-	int error;
+	const struct child_spec *spec = order->spec;
 
+	reset_signals();
 	setsid(); /* a Ctrl-C at msigd's terminal is msigd's to deal with */
 	umask(077);
 	setrlimit(RLIMIT_CORE, &no_core);
 	if (spec->dies_with_us) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		/* the parent may have died before the prctl */
-		if (getppid() != parent)
+		if (getppid() != order->parent)
 			_exit(127);
 	}
-	if (chdir(spec->directory != NULL ? spec->directory : "/") == 0 && arrange_descriptors(spec->fd3, pipe_fd)) {
-		pipe_fd = 4;
+	if (chdir(spec->directory != NULL ? spec->directory : "/") == 0 && arrange_descriptors(spec->fd3)) {
+		if (files_limit.rlim_max > 0)
+			setrlimit(RLIMIT_NOFILE, &files_limit); /* not before: msigd may have more open */
 		execve(spec->program, spec->argv, spec->envp);
 	}
-	error = errno;
-	if (write(pipe_fd, &error, sizeof error) == -1)
-		_exit(126);
+	order->exec_errno = errno;
 	_exit(127);
 }
 
 /* --- in the parent -------------------------------------------------------- */
 
-/* libevent's signal handlers write to a socket that the child shares: a SIGTERM
- * meant for the child would stop msigd. So none gets there before they are off. */
+/* libevent's signal handlers write to a socket that the child shares, and run in
+ * memory that it shares: a SIGTERM meant for the child would stop msigd. So none
+ * gets there before they are off. */
 static pid_t
-fork_without_handlers(void)
+vfork_without_handlers(struct order *order)
 {
 	sigset_t all, before;
 	pid_t pid;
@@ -98,11 +112,9 @@ fork_without_handlers(void)
 
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &before);
-	pid = fork();
-	if (pid == 0) {
-		reset_signals();
-		return 0;
-	}
+	pid = vfork();
+	if (pid == 0)
+		run_child(order);
 	saved = errno;
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	errno = saved;
@@ -116,8 +128,6 @@ child_free(struct child *child)
 		event_free(child->event);
 	if (child->pidfd != -1)
 		close(child->pidfd);
-	if (child->exec_pipe != -1)
-		close(child->exec_pipe);
 	free(child);
 }
 
@@ -127,7 +137,7 @@ on_end(evutil_socket_t fd, short what, void *arg)
 	struct child *child = arg;
 	child_end_fn fn = child->fn;
 	void *fn_arg = child->arg;
-	int status = 0, exec_errno = 0;
+	int status = 0, exec_errno = child->exec_errno;
 
 	(void)fd;
 	(void)what;
@@ -135,8 +145,6 @@ on_end(evutil_socket_t fd, short what, void *arg)
 		event_add(child->event, NULL);
 		return;
 	}
-	if (read(child->exec_pipe, &exec_errno, sizeof exec_errno) != sizeof exec_errno)
-		exec_errno = 0;
 	child_free(child);
 	fn(status, exec_errno, fn_arg);
 }
@@ -151,29 +159,28 @@ watch(struct child *child, struct event_base *base)
 	return child->event != NULL && event_add(child->event, NULL) == 0;
 }
 
+void
+child_set_files_limit(const struct rlimit *limit)
+{
+	files_limit = *limit;
+}
+
 struct child *
 child_spawn(struct event_base *base, const struct child_spec *spec, child_end_fn fn, void *arg)
 {
 	struct child *child = calloc(1, sizeof *child);
-	int pipe_fds[2], saved;
-	pid_t self = getpid();
+	struct order order = {.spec = spec, .parent = getpid()};
+	int saved;
 
 	if (child == NULL)
 		return NULL;
-	child->pidfd = child->exec_pipe = -1;
+	child->pidfd = -1;
 	child->fn = fn;
 	child->arg = arg;
-	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) == -1)
-		goto fail;
-	child->exec_pipe = pipe_fds[0];
-	child->pid = fork_without_handlers();
-	if (child->pid == 0)
-		run_child(spec, self, pipe_fds[1]);
-	saved = errno;
-	close(pipe_fds[1]);
-	errno = saved;
+	child->pid = vfork_without_handlers(&order);
 	if (child->pid == -1)
 		goto fail;
+	child->exec_errno = order.exec_errno;
 	if (!watch(child, base)) {
 		saved = errno;
 		kill(child->pid, SIGKILL);

@@ -1,5 +1,5 @@
 /*
- * A child process: fork, exec, and its end as an event (pidfd). An exec that
+ * A child process: vfork, exec, and its end as an event (pidfd). An exec that
  * fails is told apart from a program that ends at once. Workers and managed
  * wallet-rpcs are both started here.
  */
@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 struct child;
@@ -25,6 +26,9 @@ struct child_spec {
 /* exec_errno: 0, or why the program could not be executed. status: as of
  * waitpid(2). Called once, and the child is freed after it. */
 typedef void (*child_end_fn)(int status, int exec_errno, void *arg);
+
+/* RLIMIT_NOFILE of all children from now on; before, they have msigd's. */
+void child_set_files_limit(const struct rlimit *limit);
 
 /* NULL with errno when there is no process. fd3 stays the caller's. */
 struct child *child_spawn(struct event_base *base, const struct child_spec *spec, child_end_fn fn, void *arg);

@@ -1,4 +1,5 @@
-/* A child between fork and exec: whose signals are whose. */
+/* A child between vfork and exec: whose signals are whose, what it is given, how
+ * it ends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,13 +7,16 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <pthread.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,13 +24,24 @@
 
 enum { PATIENCE_S = 60 }; /* after these something hangs */
 
-static bool signal_the_child; /* as soon as it is forked */
+static pid_t parent;
+static bool signal_the_child;     /* before it has reset a single handler */
+static volatile bool signalled;   /* by the child, in the parent's memory */
 
-static void
-in_child(void)
+/* In place of the C library's: the child's first call comes from the reset of
+ * the handlers that it has from its parent. */
+int
+sigaction(int number, const struct sigaction *new, struct sigaction *old)
 {
-	if (signal_the_child)
+	static int (*next)(int, const struct sigaction *, struct sigaction *);
+
+	if (next == NULL)
+		*(void **)&next = dlsym(RTLD_NEXT, "sigaction");
+	if (signal_the_child && !signalled && getpid() != parent) {
+		signalled = true;
 		kill(getpid(), SIGTERM);
+	}
+	return next(number, new, old);
 }
 
 struct seen {
@@ -74,22 +89,17 @@ skip_without_pidfd(void)
 	close(fd);
 }
 
-/* Runs a shell script as a child, to its end. */
+/* Runs a child to its end. */
 static struct seen
-run(const char *script)
+run_spec(const struct child_spec *spec)
 {
 	static const struct timeval patience = {PATIENCE_S, 0};
-	char shell[] = "/bin/sh", option[] = "-c", text[512];
-	char *argv[] = {shell, option, text, NULL}, *envp[] = {NULL};
-	struct child_spec spec = {.program = shell, .argv = argv, .envp = envp, .fd3 = -1};
 	struct seen seen = {.base = event_base_new()};
 	struct event *heard = evsignal_new(seen.base, SIGTERM, on_signal, &seen);
 	struct event *timer = evtimer_new(seen.base, on_patience_gone, &seen);
 
-	strncpy(text, script, sizeof text - 1);
-	text[sizeof text - 1] = '\0';
 	event_add(heard, NULL);
-	assert_non_null(child_spawn(seen.base, &spec, on_end, &seen));
+	assert_non_null(child_spawn(seen.base, spec, on_end, &seen));
 	event_add(timer, &patience);
 	event_base_dispatch(seen.base);
 	/* what the child may have written to a shared socket is there by now */
@@ -101,6 +111,33 @@ run(const char *script)
 	return seen;
 }
 
+/* The same with a shell script. */
+static struct seen
+run_with(const char *script, int fd3)
+{
+	char shell[] = "/bin/sh", option[] = "-c", text[512];
+	char *argv[] = {shell, option, text, NULL}, *envp[] = {NULL};
+	struct child_spec spec = {.program = shell, .argv = argv, .envp = envp, .fd3 = fd3};
+
+	strncpy(text, script, sizeof text - 1);
+	text[sizeof text - 1] = '\0';
+	return run_spec(&spec);
+}
+
+static struct seen
+run(const char *script)
+{
+	return run_with(script, -1);
+}
+
+static void
+assert_exit(const struct seen *seen, int status)
+{
+	assert_int_equal(seen->exec_errno, 0);
+	assert_true(WIFEXITED(seen->status));
+	assert_int_equal(WEXITSTATUS(seen->status), status);
+}
+
 static void
 a_signal_before_exec_ends_the_child_and_is_not_heard_by_the_parent(void **state)
 {
@@ -109,8 +146,10 @@ a_signal_before_exec_ends_the_child_and_is_not_heard_by_the_parent(void **state)
 	(void)state;
 	skip_without_pidfd();
 	signal_the_child = true;
+	signalled = false;
 	seen = run("exit 3");
 	signal_the_child = false;
+	assert_true(signalled);
 	assert_int_equal(seen.signals, 0);
 	assert_true(WIFSIGNALED(seen.status));
 	assert_int_equal(WTERMSIG(seen.status), SIGTERM);
@@ -135,8 +174,7 @@ the_child_ignores_and_blocks_nothing(void **state)
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	signal(SIGHUP, SIG_DFL);
 	signal(SIGPIPE, SIG_DFL);
-	assert_true(WIFEXITED(seen.status));
-	assert_int_equal(WEXITSTATUS(seen.status), 0);
+	assert_exit(&seen, 0);
 }
 
 static void
@@ -148,11 +186,129 @@ the_parent_has_its_mask_back(void **state)
 	skip_without_pidfd();
 	sigemptyset(&some);
 	sigaddset(&some, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &some, &before);
+	sigprocmask(SIG_SETMASK, &some, &before);
 	run("exit 0");
 	sigprocmask(SIG_SETMASK, &before, &now);
 	for (int number = 1; number < SIGRTMIN; number++)
-		assert_int_equal(sigismember(&now, number) == 1, number == SIGUSR1 || sigismember(&before, number) == 1);
+		assert_int_equal(sigismember(&now, number) == 1, number == SIGUSR1);
+}
+
+static void
+an_exec_that_fails_is_told_from_a_program_that_ends(void **state)
+{
+	char program[] = "/nonexistent/program", shell[] = "/bin/sh";
+	char *argv[] = {program, NULL}, *envp[] = {NULL};
+	struct child_spec spec = {.program = program, .argv = argv, .envp = envp, .fd3 = -1};
+	struct seen seen;
+
+	(void)state;
+	skip_without_pidfd();
+	seen = run_spec(&spec);
+	assert_int_equal(seen.exec_errno, ENOENT);
+	assert_true(WIFEXITED(seen.status));
+	spec.program = "/dev/null";
+	seen = run_spec(&spec);
+	assert_int_equal(seen.exec_errno, EACCES);
+	spec.program = shell;
+	spec.directory = "/nonexistent";
+	seen = run_spec(&spec);
+	assert_int_equal(seen.exec_errno, ENOENT);
+	seen = run("exit 127");
+	assert_exit(&seen, 127);
+}
+
+/* The shell's own look at the folder is closed again when the names are tried. */
+#define NO_OTHERS_THAN(open) "for f in /proc/self/fd/*; do [ ! -e $f ] || case ${f##*/} in " open ") ;; *) exit 1;; esac; done; " \
+	"for f in 0 1 2; do [ /proc/self/fd/$f -ef /dev/null ] || exit 2; done; "
+
+static void
+it_has_three_or_four_descriptors(void **state)
+{
+	int fds[2], last;
+	char byte = 0;
+	struct seen seen;
+
+	(void)state;
+	skip_without_pidfd();
+	assert_int_equal(pipe(fds), 0);
+	last = fcntl(fds[1], F_DUPFD, 200);
+	assert_int_not_equal(last, -1);
+	seen = run(NO_OTHERS_THAN("[012]"));
+	assert_exit(&seen, 0);
+	seen = run_with(NO_OTHERS_THAN("[0123]") "printf x >&3", last);
+	assert_exit(&seen, 0);
+	assert_int_equal(read(fds[0], &byte, 1), 1);
+	assert_int_equal(byte, 'x');
+	close(fds[0]);
+	close(fds[1]);
+	close(last);
+}
+
+static void
+it_has_the_limit_that_was_set_and_the_parent_keeps_its_own(void **state)
+{
+	struct rlimit before, limit, after;
+	struct seen seen;
+	int fds[2], beyond;
+
+	(void)state;
+	skip_without_pidfd();
+	assert_int_equal(pipe(fds), 0);
+	beyond = fcntl(fds[1], F_DUPFD, 100); /* the parent has more open than the child may have */
+	getrlimit(RLIMIT_NOFILE, &before);
+	limit = (struct rlimit){64, before.rlim_max};
+	child_set_files_limit(&limit);
+	seen = run_with("[ $(ulimit -n) = 64 ]", beyond);
+	child_set_files_limit(&before);
+	assert_exit(&seen, 0);
+	getrlimit(RLIMIT_NOFILE, &after);
+	assert_int_equal(after.rlim_cur, before.rlim_cur);
+	close(fds[0]);
+	close(fds[1]);
+	close(beyond);
+}
+
+/* In a process of its own: starts one that would run for long, and waits. */
+static _Noreturn void
+be_a_parent(int fd3, int ready)
+{
+	char shell[] = "/bin/sh", option[] = "-c", text[] = "exec sleep 1000";
+	char *argv[] = {shell, option, text, NULL}, *envp[] = {NULL};
+	struct child_spec spec = {.program = shell, .argv = argv, .envp = envp, .fd3 = fd3, .dies_with_us = true};
+	struct event_base *base = event_base_new();
+
+	if (child_spawn(base, &spec, on_end, NULL) == NULL || write(ready, "x", 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+static void
+one_that_dies_with_its_parent_does(void **state)
+{
+	int alive[2], ready[2];
+	struct pollfd end;
+	pid_t pid;
+	char byte;
+
+	(void)state;
+	skip_without_pidfd();
+	assert_int_equal(pipe2(alive, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0)
+		be_a_parent(alive[1], ready[1]);
+	close(alive[1]);
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	end = (struct pollfd){.fd = alive[0], .events = POLLIN};
+	assert_int_equal(poll(&end, 1, 100), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(poll(&end, 1, PATIENCE_S * 1000), 1);
+	assert_int_equal(read(alive[0], &byte, 1), 0);
+	close(alive[0]);
+	close(ready[0]);
 }
 
 int
@@ -162,8 +318,12 @@ main(void)
 		cmocka_unit_test(a_signal_before_exec_ends_the_child_and_is_not_heard_by_the_parent),
 		cmocka_unit_test(the_child_ignores_and_blocks_nothing),
 		cmocka_unit_test(the_parent_has_its_mask_back),
+		cmocka_unit_test(an_exec_that_fails_is_told_from_a_program_that_ends),
+		cmocka_unit_test(it_has_three_or_four_descriptors),
+		cmocka_unit_test(it_has_the_limit_that_was_set_and_the_parent_keeps_its_own),
+		cmocka_unit_test(one_that_dies_with_its_parent_does),
 	};
 
-	pthread_atfork(NULL, NULL, in_child); /* the first thing that runs in the child */
+	parent = getpid();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
