@@ -100,21 +100,39 @@ unseal(const unsigned char subkey[SEAL_KEY_BYTES], const struct seal_place *plac
 }
 
 char *
+sealed_to_base64(const void *sealed, size_t sealed_size)
+{
+	size_t text_size = sodium_base64_encoded_len(sealed_size, BASE64);
+	char *text = malloc(text_size);
+
+	if (text != NULL)
+		sodium_bin2base64(text, text_size, sealed, sealed_size, BASE64);
+	return text;
+}
+
+unsigned char *
+sealed_from_base64(const char *text, size_t *sealed_size)
+{
+	size_t text_size = strlen(text);
+	unsigned char *sealed = malloc(text_size + 1);
+
+	if (sealed != NULL && sodium_base642bin(sealed, text_size, text, text_size, NULL, sealed_size, NULL, BASE64) == 0)
+		return sealed;
+	free(sealed);
+	return NULL;
+}
+
+char *
 seal_base64(const unsigned char subkey[SEAL_KEY_BYTES], const struct seal_place *place,
     const void *plain, size_t plain_size)
 {
-	size_t sealed_size = plain_size + SEAL_OVERHEAD;
-	size_t text_size = sodium_base64_encoded_len(sealed_size, BASE64);
-	unsigned char *sealed = malloc(sealed_size);
-	char *text = malloc(text_size);
+	unsigned char *sealed = malloc(plain_size + SEAL_OVERHEAD);
+	char *text;
 
-	if (sealed != NULL && text != NULL) {
-		seal(subkey, place, plain, plain_size, sealed);
-		sodium_bin2base64(text, text_size, sealed, sealed_size, BASE64);
-	} else {
-		free(text);
-		text = NULL;
-	}
+	if (sealed == NULL)
+		return NULL;
+	seal(subkey, place, plain, plain_size, sealed);
+	text = sealed_to_base64(sealed, plain_size + SEAL_OVERHEAD);
 	free(sealed);
 	return text;
 }
@@ -123,12 +141,10 @@ unsigned char *
 unseal_base64(const unsigned char subkey[SEAL_KEY_BYTES], const struct seal_place *place,
     const char *text, size_t *size)
 {
-	size_t text_size = strlen(text), sealed_size;
-	unsigned char *sealed = malloc(text_size + 1);
-	unsigned char *plain = malloc(text_size + 1);
-	bool ok = sealed != NULL && plain != NULL &&
-	    sodium_base642bin(sealed, text_size, text, text_size, NULL, &sealed_size, NULL, BASE64) == 0 &&
-	    unseal(subkey, place, sealed, sealed_size, plain);
+	size_t sealed_size;
+	unsigned char *sealed = sealed_from_base64(text, &sealed_size);
+	unsigned char *plain = sealed != NULL ? malloc(sealed_size + 1) : NULL;
+	bool ok = plain != NULL && unseal(subkey, place, sealed, sealed_size, plain);
 
 	free(sealed);
 	if (!ok) {

@@ -58,6 +58,11 @@ bool unseal(const unsigned char subkey[SEAL_KEY_BYTES], const struct seal_place 
 char *seal_base64(const unsigned char subkey[SEAL_KEY_BYTES], const struct seal_place *place,
     const void *plain, size_t plain_size);
 
+/* What is sealed already, to base64 and back: from malloc, NULL when out of
+ * memory or (back) it is no base64. */
+char *sealed_to_base64(const void *sealed, size_t sealed_size);
+unsigned char *sealed_from_base64(const char *text, size_t *sealed_size);
+
 /* From base64. A buffer from malloc with a NUL behind it, to be wiped and
  * freed; NULL as for unseal(). */
 unsigned char *unseal_base64(const unsigned char subkey[SEAL_KEY_BYTES],

@@ -5,12 +5,13 @@
 #define IN(state) (1u << (state))
 
 static const char *const states[WORKER_STATE_COUNT] = {
-	"queued", "starting", "working", "stopping", "ending", "terminated", "killed", "gone",
+	"queued", "starting", "working", "serving", "stopping", "ending", "terminated", "killed", "gone",
 };
 
 /* Once SIGTERM is sent a worker may still say how far it got; what it says
  * after its finished, or after SIGKILL, counts no more. */
 #define RUNNING (IN(WORKER_WORKING) | IN(WORKER_STOPPING) | IN(WORKER_TERMINATED))
+#define RUNNING_OR_SERVING (RUNNING | IN(WORKER_SERVING))
 
 static const struct {
 	const char *name;
@@ -21,11 +22,14 @@ static const struct {
 	[MESSAGE_LOCKED]   = {"locked", true, RUNNING},
 	[MESSAGE_REPORT]   = {"report", true, RUNNING},
 	[MESSAGE_PUBLISH]  = {"publish", true, RUNNING},
-	[MESSAGE_LOG]      = {"log", true, RUNNING},
-	[MESSAGE_FINISHED] = {"finished", true, RUNNING},
+	[MESSAGE_LOG]      = {"log", true, RUNNING_OR_SERVING},
+	[MESSAGE_SERVING]  = {"serving", true, RUNNING},
+	[MESSAGE_REPLY]    = {"reply", true, IN(WORKER_SERVING) | IN(WORKER_STOPPING) | IN(WORKER_TERMINATED)},
+	[MESSAGE_FINISHED] = {"finished", true, RUNNING_OR_SERVING},
 	[MESSAGE_START]    = {"start", false, IN(WORKER_STARTING)},
 	[MESSAGE_ACK]      = {"ack", false, RUNNING},
-	[MESSAGE_STOP]     = {"stop", false, IN(WORKER_WORKING)},
+	[MESSAGE_REQUEST]  = {"request", false, IN(WORKER_SERVING)},
+	[MESSAGE_STOP]     = {"stop", false, IN(WORKER_WORKING) | IN(WORKER_SERVING)},
 };
 
 static const char *const causes[CAUSE_COUNT] = {

@@ -10,18 +10,24 @@
  * Worker to supervisor
  *   hello     {protocol}                              the first frame
  *   locked    {locks: [{name, wait_ms, busy_tries}]}  all locks of the job are held
- *   report    {serial, results: [RESULT], intents: [INTENT]}
- *             committed in one transaction, then answered with ack. A worker
+ *   report    committed in one transaction, then answered with ack. A worker
  *             makes no call that changes a wallet before the ack of its intent.
+ *             setup: {serial, results: [RESULT], intents: [INTENT]}
+ *             tend:  {serial, spare: {wallet, stamp, password}}   the intent
+ *                    {serial, spare: {address}}                   its result
  *   publish   {serial, address, participants: [{role, seed}], verified}
  *             the gate was passed; the seeds are sealed; verified: the wallets were
  *             opened from disk for it (gate = reopen). Committed, then ack.
  *   log       {level, event, fields: {…}}             a line for the log
+ *   serving   {}                                      its wallets are open: it is the escrow's session
+ *   reply     {request_id, wallets: [WALLET]}         to a request
  *   finished  {outcome, …, locks: [{name, wait_ms, hold_ms, busy_tries}]}
  *             the last frame; the worker exits at once. By outcome:
- *             "done"     tend:  {rtt_ms, version, closed_wallet}
+ *             "done"     tend:  {rtt_ms, version, closed_wallet, spare?, made, lost?: LOST}
+ *                               spare: the wallet that is open and proven; made: it is new;
+ *                               lost: what is on record is not used any more
  *                        check: {roles: ["buyer", …]}   these were verified
- *                        setup: {clean}                 after the ack of publish; clean false:
+ *                        setup, session: {clean}        after the ack of publish, or stop; clean false:
  *                                                       a wallet may still be open
  *             "busy"     {lock, holder or why}          a lock stayed busy, or could not be tried for want
  *                                                       of room; no wallet was touched
@@ -30,25 +36,34 @@
  *                        fatal: another attempt would fail the same way
  *
  * RESULT  {role, call, round, duration_ms, keys?, message?: {length, sha256, sealed}}
- * INTENT  {role, call, round, wallet?, stamp?, password?}  the last three with create_wallet
+ * INTENT  {role, call, round, wallet?, stamp?, password?, lost_spare?: LOST}  the last four with create_wallet
  *         call: "create_wallet", "prepare_multisig", "make_multisig", "exchange_multisig_keys"
  *         round: the kex round of the message that the call gives: 0 for create_wallet,
  *         1 prepare_multisig, 2 make_multisig, 3 and up exchange_multisig_keys
  *         "message" of a RESULT has the round of its call
+ *         create_wallet of a role that was given a spare: that gets the stamp, and is not made anew
+ * LOST    {polluted, reason}
+ * WALLET  {role, address, ready, threshold, total, balance, unlocked_balance, height}  as the wallet tells it
  *
  * Supervisor to worker
  *   start     {protocol, generation, job, lock_dir, network, timeout_ms, …}  the first frame
  *             setup: {escrow_id, attempt, subkey, gate: "seed"|"reopen", stagger_ms,
- *                     participants: [{role, wallet, endpoint: ENDPOINT}]}
- *             tend:  {endpoint: ENDPOINT}
- *             check: {escrow_id, attempt, subkey, address,
+ *                     participants: [{role, wallet, endpoint: ENDPOINT, spare?: SPARE}]}
+ *             tend:  {endpoint: ENDPOINT, spare?: SPARE, make?: {spare_id, subkey}}
+ *                    spare: the one on record; make: leave one open, a new one if need be
+ *             check, session: {escrow_id, attempt, subkey, address,
  *                     participants: [{role, wallet, stamp, password, endpoint: ENDPOINT}]}
- *   ack       {serial}                                that report or publish is on disk
- *   stop      {}                                      end at the next step
+ *   ack       {serial, session?}                      that report or publish is on disk; with that of publish,
+ *                                                     session true: keep the wallets open, and say serving
+ *   request   {request_id}                            how are the wallets? One at a time.
+ *   stop      {}                                      end at the next step; a session closes its wallets
  *
  * ENDPOINT {name, url, login?, ca_file?, wallet_dir, wallet_dir_sure}
  *         login "user:password"; wallet_dir "" when the files cannot be read;
  *         wallet_dir_sure false: a file that is not there is no error (config.h)
+ *
+ * SPARE    {spare_id, subkey, wallet, stamp, password, address?}
+ *         a wallet made in advance, sealed under a subkey of its own; no address: it was not finished
  *
  * EOF means that the other side is gone. The worker then starts no call more
  * and exits with WORKER_EXIT_SUPERVISOR_GONE.
@@ -58,7 +73,7 @@
 
 #include <stdbool.h>
 
-enum { IPC_PROTOCOL = 1, IPC_FD = 3 };
+enum { IPC_PROTOCOL = 2, IPC_FD = 3 };
 
 /* How a worker ends, beside the finished frame. */
 enum worker_exit {
@@ -73,6 +88,7 @@ enum worker_state {
 	WORKER_QUEUED,    /* not forked: too many are starting */
 	WORKER_STARTING,  /* forked; hello not seen */
 	WORKER_WORKING,   /* start was sent */
+	WORKER_SERVING,   /* a session: waits for requests, as long as it is let */
 	WORKER_STOPPING,  /* stop was sent */
 	WORKER_ENDING,    /* finished was seen; it is to exit */
 	WORKER_TERMINATED,/* SIGTERM was sent */
@@ -83,8 +99,9 @@ enum worker_state {
 const char *worker_state_name(enum worker_state state);
 
 enum message_type {
-	MESSAGE_HELLO, MESSAGE_LOCKED, MESSAGE_REPORT, MESSAGE_PUBLISH, MESSAGE_LOG, MESSAGE_FINISHED,
-	MESSAGE_START, MESSAGE_ACK, MESSAGE_STOP,
+	MESSAGE_HELLO, MESSAGE_LOCKED, MESSAGE_REPORT, MESSAGE_PUBLISH, MESSAGE_LOG, MESSAGE_SERVING, MESSAGE_REPLY,
+	MESSAGE_FINISHED,
+	MESSAGE_START, MESSAGE_ACK, MESSAGE_REQUEST, MESSAGE_STOP,
 	MESSAGE_TYPE_COUNT
 };
 const char *message_type_name(enum message_type type);

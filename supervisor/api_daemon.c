@@ -17,18 +17,19 @@ get_status(struct api_call *call)
 {
 	struct supervisor *sv = call->sv;
 	json_t *escrows = json_object(), *endpoints = json_object();
-	int64_t oldest = scheduler_oldest(sv->scheduler);
-	char waiting[256];
+	const struct claim *first = scheduler_first(sv->scheduler);
+	char waiting[256] = "";
 
 	for (int i = 0; i < PHASE_COUNT; i++)
 		json_object_set_new(escrows, phase_name((enum phase)i), json_integer(sv->metrics.phases[i]));
 	for (int i = 0; i < ENDPOINT_STATE_COUNT; i++)
 		json_object_set_new(endpoints, endpoint_state_name((enum endpoint_state)i),
 		    json_integer(sv->endpoints->by_state[i]));
-	scheduler_describe_first(sv->scheduler, waiting, sizeof waiting);
+	if (first != NULL)
+		scheduler_describe_wait(sv->scheduler, first, waiting, sizeof waiting);
 	api_result(call, json_pack("{s:o, s:{s:i, s:I, s:o}, s:o, s:i, s:b}", "escrows", escrows, "queue",
 	    "length", scheduler_queue_length(sv->scheduler),
-	    "oldest_ms", (json_int_t)(oldest != 0 ? clock_wall_ms() - oldest : 0),
+	    "oldest_ms", (json_int_t)(first != NULL ? clock_wall_ms() - first->queued_at : 0),
 	    "waiting_for", waiting[0] != '\0' ? json_string(waiting) : json_null(),
 	    "endpoints", endpoints, "workers", worker_count(sv->workers), "stopping", sv->stopping || sv->draining));
 }

@@ -7,6 +7,7 @@
 #include "supervisor/api.h"
 #include "supervisor/escrow.h"
 #include "supervisor/scheduler.h"
+#include "supervisor/session.h"
 #include "supervisor/setup_control.h"
 #include "supervisor/supervisor.h"
 
@@ -44,6 +45,8 @@ status_line(struct supervisor *sv, const struct store_escrow *e, char *out, size
 			snprintf(out, size, "ready; its wallets were opened from disk and are good");
 		else if (e->not_verified_at != 0)
 			snprintf(out, size, "ready; but its wallets could not be opened from disk: %s", e->not_verified_reason);
+		else if (sessions_has(sv->sessions, e->escrow_id))
+			snprintf(out, size, "ready; its wallets are kept open");
 		else
 			snprintf(out, size, "ready; its wallets will be opened from disk once nothing else is under way");
 		return;
@@ -63,7 +66,7 @@ status_line(struct supervisor *sv, const struct store_escrow *e, char *out, size
 	} else if (live->held) {
 		snprintf(out, size, "waits for the store: %s", store_error(sv->store));
 	} else if (live->activity == ESCROW_QUEUED) {
-		scheduler_describe_wait(sv->scheduler, live, text, sizeof text);
+		scheduler_describe_wait(sv->scheduler, &live->claim, text, sizeof text);
 		snprintf(out, size, "waits for %s", text);
 	} else {
 		escrow_describe_open(live, text, sizeof text);
@@ -355,6 +358,50 @@ open_escrow(struct api_call *call)
 
 /* --- get_escrow, list_escrows --------------------------------------------- */
 
+/* The escrow with what its wallets tell. */
+static void
+on_told(json_t *wallets, const char *why, void *arg)
+{
+	struct api_call *call = arg;
+	const char *id = json_string_value(json_object_get(call->params, "escrow_id"));
+	struct store_escrow e;
+	char uuid[UUID_TEXT];
+	json_t *json;
+
+	if (wallets == NULL) {
+		api_error(call, API_WALLETS_FAILED, "the wallets of escrow %s could not be asked: %s", id, why);
+		return;
+	}
+	uuid_normalise(id, uuid);
+	if (store_get_escrow(call->sv->store, uuid, &e) != STORE_OK) {
+		api_error(call, API_STORE_FAILED, "%s", store_error(call->sv->store));
+		return;
+	}
+	json = escrow_json(call->sv, &e);
+	json_object_set(json, "wallets", wallets);
+	store_escrow_clear(&e);
+	api_result(call, json);
+}
+
+static void
+refresh_escrow(struct api_call *call, const char *id)
+{
+	struct store_escrow e;
+	char why[400];
+	enum phase phase;
+
+	if (store_get_escrow(call->sv->store, id, &e) != STORE_OK) {
+		answer_escrow(call, id);
+		return;
+	}
+	phase = e.phase;
+	store_escrow_clear(&e);
+	if (phase != PHASE_READY)
+		api_error(call, API_WRONG_PHASE, "escrow %s is %s: its wallets can be asked once it is Ready", id, phase_name(phase));
+	else if (!sessions_ask(call->sv->sessions, id, on_told, call, why, sizeof why))
+		api_error(call, API_WALLETS_FAILED, "the wallets of escrow %s could not be asked: %s", id, why);
+}
+
 static void
 get_escrow(struct api_call *call)
 {
@@ -364,7 +411,7 @@ get_escrow(struct api_call *call)
 	if (!api_uuid(call, "escrow_id", true, id) || !api_bool(call, "refresh", &refresh))
 		return;
 	if (refresh)
-		api_error(call, API_NOT_AVAILABLE, "get_escrow: refresh: this version keeps no wallets open to ask");
+		refresh_escrow(call, id);
 	else
 		answer_escrow(call, id);
 }

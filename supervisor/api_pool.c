@@ -3,6 +3,7 @@
 
 #include "supervisor/api.h"
 #include "supervisor/endpoint.h"
+#include "supervisor/session.h"
 #include "supervisor/supervisor.h"
 
 static void
@@ -36,13 +37,40 @@ set_endpoint(struct api_call *call)
 		return;
 	}
 	endpoint_event(ep, in ? ENDPOINT_EV_PUT_IN : ENDPOINT_EV_TAKE_OUT, in ? "put in by hand" : "taken out by hand");
+	sessions_review(call->sv->sessions);
 	api_result(call, endpoint_to_json(ep));
+}
+
+static void
+get_sessions(struct api_call *call)
+{
+	api_result(call, sessions_to_json(call->sv->sessions));
+}
+
+static void
+on_closed(void *arg)
+{
+	api_result(arg, json_pack("{s:b}", "closed", 1));
+}
+
+static void
+close_session(struct api_call *call)
+{
+	char id[UUID_TEXT];
+	bool memory;
+
+	if (!api_uuid(call, "escrow_id", true, id) || sessions_close(call->sv->sessions, id, on_closed, call, &memory))
+		return;
+	if (memory)
+		api_error(call, API_NO_SESSION, "escrow %s has no session: there is nothing to close", id);
+	else
+		api_error(call, API_INTERNAL_ERROR, "out of memory");
 }
 
 const struct api_method api_pool_methods[] = {
 	{"get_endpoints", "", false, get_endpoints},
 	{"set_endpoint", "name state", true, set_endpoint},
-	{"get_sessions", "", false, api_not_available},
-	{"close_session", "escrow_id", true, api_not_available},
+	{"get_sessions", "", false, get_sessions},
+	{"close_session", "escrow_id", true, close_session},
 	{NULL, NULL, false, NULL},
 };

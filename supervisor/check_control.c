@@ -1,7 +1,6 @@
 #include "supervisor/check_control.h"
 
 #include <event2/event.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +10,10 @@
 #include "common/text.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
+#include "supervisor/session.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/tender.h"
+#include "supervisor/wallets.h"
 #include "supervisor/worker_process.h"
 
 enum {
@@ -29,60 +31,23 @@ struct verifier {
 	bool missed;            /* one of them could not be looked at */
 	bool woken;             /* one became ready since the first had its turn: another pass */
 	struct worker *worker;  /* NULL: none under way */
-	char escrow_id[UUID_TEXT];
-	int attempt;
-	unsigned roles;         /* ROLE_BIT()s: whose wallets are ours to open */
-	char *address;
-	struct store_wallet wallets[ROLE_COUNT];
+	struct wallets wallets; /* of the escrow that is looked at */
 	struct endpoint *endpoints[ROLE_COUNT];
 };
 
 static void
 forget(struct verifier *v)
 {
-	free(v->address);
-	v->address = NULL;
-	store_wallets_clear(v->wallets);
+	wallets_clear(&v->wallets);
 	memset(v->endpoints, 0, sizeof v->endpoints);
-}
-
-static json_t *
-participant(struct verifier *v, enum role role)
-{
-	struct store_wallet *w = &v->wallets[role];
-	size_t size = sodium_base64_encoded_len(w->password_size, sodium_base64_VARIANT_ORIGINAL);
-	char *password = malloc(size);
-	json_t *json = NULL;
-
-	if (password != NULL) {
-		sodium_bin2base64(password, size, w->password, w->password_size, sodium_base64_VARIANT_ORIGINAL);
-		json = json_pack("{s:s, s:s, s:s, s:s, s:o}", "role", role_name(role), "wallet", w->wallet,
-		    "stamp", w->stamp, "password", password, "endpoint", endpoint_describe(v->endpoints[role]));
-	}
-	free(password);
-	return json;
 }
 
 static json_t *
 start_frame(void *owner)
 {
 	struct verifier *v = owner;
-	char subkey[SEAL_KEY_TEXT];
-	json_t *participants = json_array(), *start;
 
-	for (int r = 0; r < ROLE_COUNT; r++) {
-		if ((v->roles & ROLE_BIT(r)) == 0)
-			continue;
-		if (json_array_append_new(participants, participant(v, (enum role)r)) == -1) {
-			json_decref(participants);
-			return NULL;
-		}
-	}
-	seal_subkey_base64(v->sv->master_key, v->escrow_id, subkey);
-	start = json_pack("{s:s, s:i, s:s, s:s, s:o}", "escrow_id", v->escrow_id, "attempt", v->attempt,
-	    "subkey", subkey, "address", v->address, "participants", participants);
-	sodium_memzero(subkey, sizeof subkey);
-	return start;
+	return wallets_start_frame(v->sv, &v->wallets, v->endpoints);
 }
 
 /* --- what came of it ------------------------------------------------------ */
@@ -127,12 +92,12 @@ write_outcome(struct verifier *v, const struct outcome *o)
 	bool good = o->reason[0] == '\0';
 	enum store_result result;
 
-	result = store_set_verified(store, v->escrow_id, v->attempt, good ? NULL : o->reason, clock_wall_ms());
+	result = store_set_verified(store, v->wallets.escrow_id, v->wallets.attempt, good ? NULL : o->reason, clock_wall_ms());
 	if (result != STORE_OK)
 		return result;
 	return good
-	    ? store_add_event(store, v->escrow_id, "verified", json_pack("{s:i}", "attempt", v->attempt))
-	    : store_add_event(store, v->escrow_id, "not_verified", json_pack("{s:i, s:s}", "attempt", v->attempt,
+	    ? store_add_event(store, v->wallets.escrow_id, "verified", json_pack("{s:i}", "attempt", v->wallets.attempt))
+	    : store_add_event(store, v->wallets.escrow_id, "not_verified", json_pack("{s:i, s:s}", "attempt", v->wallets.attempt,
 	        "reason", o->reason));
 }
 
@@ -144,15 +109,15 @@ note_outcome(struct verifier *v, const char *cause, const char *reason)
 	struct outcome *o = calloc(1, sizeof *o);
 
 	if (o == NULL) {
-		postpone(v, v->escrow_id, "out of memory");
+		postpone(v, v->wallets.escrow_id, "out of memory");
 		return;
 	}
 	o->v = v;
-	memcpy(o->escrow_id, v->escrow_id, sizeof o->escrow_id);
+	memcpy(o->escrow_id, v->wallets.escrow_id, sizeof o->escrow_id);
 	snprintf(o->cause, sizeof o->cause, "%s", cause != NULL ? cause : "");
 	text_copy(o->reason, sizeof o->reason, reason != NULL ? reason : "");
 	if (!store_enter(store) || store_leave(store, write_outcome(v, o)) != STORE_OK) {
-		postpone(v, v->escrow_id, store_error(store));
+		postpone(v, v->wallets.escrow_id, store_error(store));
 		free(o);
 		return;
 	}
@@ -188,7 +153,7 @@ is_done(const struct verifier *v, const struct worker_end *end)
 		if (json_is_string(role) && role_parse(json_string_value(role), false, &r))
 			roles |= ROLE_BIT(r);
 	}
-	return outcome != NULL && strcmp(outcome, "done") == 0 && roles == v->roles;
+	return outcome != NULL && strcmp(outcome, "done") == 0 && roles == v->wallets.roles;
 }
 
 static void
@@ -217,7 +182,7 @@ on_gone(void *owner, const struct worker_end *end)
 		note_outcome(v, json_string_value(json_object_get(end->finished, "cause")),
 		    reason != NULL && reason[0] != '\0' ? reason : "no reason was given");
 	else
-		postpone(v, v->escrow_id, reason != NULL ? reason
+		postpone(v, v->wallets.escrow_id, reason != NULL ? reason
 		    : end->finished != NULL ? "not every wallet was opened" : end->why);
 	forget(v);
 	v->worker = NULL;
@@ -228,22 +193,22 @@ static const struct worker_job check_job = {.name = "check", .start = start_fram
 
 /* --- which one, and when -------------------------------------------------- */
 
-/* The wallets' own endpoints, all idle, are leased. */
+/* The wallets' own endpoints, all free, are leased. */
 static bool
 lease_all(struct verifier *v)
 {
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		struct endpoint *ep;
-		if ((v->roles & ROLE_BIT(r)) == 0)
+		if ((v->wallets.roles & ROLE_BIT(r)) == 0)
 			continue;
-		ep = endpoint_find(v->sv->endpoints, v->wallets[r].endpoint);
-		if (ep == NULL || ep->state != ENDPOINT_IDLE)
+		ep = endpoint_find(v->sv->endpoints, v->wallets.of[r].endpoint);
+		if (ep == NULL || (ep->state != ENDPOINT_IDLE && ep->state != ENDPOINT_PRIMED))
 			return false;
 		v->endpoints[r] = ep;
 	}
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		if (v->endpoints[r] != NULL)
-			endpoint_lease(v->endpoints[r], v->escrow_id);
+			endpoint_lease(v->endpoints[r], v->wallets.escrow_id);
 	}
 	return true;
 }
@@ -257,57 +222,26 @@ release_all(struct verifier *v)
 	}
 }
 
-enum loaded { LOADED, LOOKED_AT_ALREADY, NOT_LOADED };
-
-static enum loaded
-load(struct verifier *v)
-{
-	struct store_escrow record;
-	bool again;
-
-	if (store_get_escrow(v->sv->store, v->escrow_id, &record) != STORE_OK)
-		return NOT_LOADED;
-	v->attempt = record.attempt;
-	v->address = record.address;
-	v->roles = ROLE_ALL & ~record.external;
-	again = record.not_verified_at < v->sv->started_at;
-	record.address = NULL;
-	store_escrow_clear(&record);
-	if (!again)
-		return LOOKED_AT_ALREADY;
-	if (v->address == NULL || v->roles == 0 ||
-	    store_get_wallets(v->sv->store, v->escrow_id, v->attempt, v->wallets) != STORE_OK)
-		return NOT_LOADED;
-	for (int r = 0; r < ROLE_COUNT; r++) {
-		const struct store_wallet *w = &v->wallets[r];
-		if ((v->roles & ROLE_BIT(r)) != 0 &&
-		    (w->endpoint == NULL || w->wallet == NULL || w->stamp == NULL || w->password == NULL))
-			return NOT_LOADED;
-	}
-	return LOADED;
-}
-
 /* False: it cannot be looked at now. */
 static bool
 begin(struct verifier *v)
 {
 	char title[64];
 
-	switch (load(v)) {
-	case LOADED:
-		break;
-	case NOT_LOADED:
+	if (sessions_has(v->sv->sessions, v->after))
+		return false; /* its end wakes us */
+	if (wallets_load(v->sv, v->after, &v->wallets) != WALLETS_LOADED) {
 		v->missed = true;
 		return false;
-	case LOOKED_AT_ALREADY:
-		return false;
 	}
+	if (v->wallets.not_verified_at >= v->sv->started_at)
+		return false; /* they were looked at already */
 	if (!lease_all(v)) {
 		v->missed = true;
 		return false;
 	}
-	snprintf(title, sizeof title, "check %s", v->escrow_id);
-	v->worker = worker_new(v->sv, &check_job, v, title, v->escrow_id, CHECK_LIMIT_MS);
+	snprintf(title, sizeof title, "check %s", v->wallets.escrow_id);
+	v->worker = worker_new(v->sv, &check_job, v, title, v->wallets.escrow_id, CHECK_LIMIT_MS);
 	if (v->worker == NULL) {
 		release_all(v);
 		v->missed = true;
@@ -327,6 +261,7 @@ end_pass(struct verifier *v)
 	else if (v->missed)
 		event_add(v->quiet, &again);
 	v->missed = v->missed && v->woken;
+	tender_wake(v->sv->tender);
 }
 
 static void
@@ -346,7 +281,6 @@ on_quiet(evutil_socket_t fd, short what, void *arg)
 			end_pass(v);
 			return;
 		}
-		memcpy(v->escrow_id, v->after, sizeof v->escrow_id);
 		if (begin(v))
 			return;
 		forget(v);
@@ -380,6 +314,15 @@ verifier_free(struct verifier *v)
 void
 verifier_wake(struct verifier *v)
 {
-	v->woken = true;
-	wait_for_quiet(v);
+	char first[UUID_TEXT] = "";
+
+	v->woken = v->woken || store_next_unverified(v->sv->store, first) == STORE_OK;
+	if (v->woken)
+		wait_for_quiet(v);
+}
+
+bool
+verifier_is_due(const struct verifier *v)
+{
+	return v->worker != NULL || v->woken || v->after[0] != '\0';
 }

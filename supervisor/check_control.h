@@ -12,6 +12,8 @@
 #ifndef SUPERVISOR_CHECK_CONTROL_H
 #define SUPERVISOR_CHECK_CONTROL_H
 
+#include <stdbool.h>
+
 struct supervisor;
 struct verifier;
 
@@ -20,5 +22,8 @@ void verifier_free(struct verifier *verifier);
 
 /* Something came to an end: perhaps it is quiet now. */
 void verifier_wake(struct verifier *verifier);
+
+/* Whether wallets are being opened, or soon will be. */
+bool verifier_is_due(const struct verifier *verifier);
 
 #endif

@@ -13,7 +13,9 @@
 
 enum {
 	FIRST_WAIT_MS = 250,
-	LONGEST_WAIT_MS = 30000
+	LONGEST_WAIT_MS = 30000,
+	FIRST_TEND_WAIT_MS = 1000,
+	LONGEST_TEND_WAIT_MS = 300000
 };
 
 /* --- the actions of the table --------------------------------------------- */
@@ -26,35 +28,63 @@ set_timer(struct endpoint *ep, int64_t ms)
 	event_add(ep->timer, &tv);
 }
 
+/* Doubles with each failure in a row. */
 static int64_t
-wait_ms(const struct endpoint *ep)
+wait_ms(unsigned failures, int64_t first, int64_t longest)
 {
-	unsigned doublings = ep->failures_in_row > 8 ? 8 : ep->failures_in_row;
-	int64_t ms = (int64_t)FIRST_WAIT_MS << doublings;
+	int64_t ms = first << (failures > 9 ? 9 : failures);
 
-	return ms < LONGEST_WAIT_MS ? ms : LONGEST_WAIT_MS;
+	return ms < longest ? ms : longest;
+}
+
+static struct endpoint_list *
+free_list(struct endpoint *ep, enum endpoint_state state)
+{
+	struct endpoint_pool *pool = ep->sv->endpoints;
+
+	return state == ENDPOINT_PRIMED ? &pool->primed[ep->role] : &pool->idle[ep->role];
 }
 
 static void
-withdraw(struct endpoint *ep)
+offer(struct endpoint *ep)
 {
-	TAILQ_REMOVE(&ep->sv->endpoints->idle[ep->role], ep, idle);
+	ep->failures_in_row = 0;
+	if (ep->state == ENDPOINT_PRIMED)
+		ep->tend_failures_in_row = 0;
+	ep->free_since_ms = clock_monotonic_ms();
+	TAILQ_INSERT_TAIL(free_list(ep, ep->state), ep, free);
+	scheduler_wake(ep->sv->scheduler);
 }
 
 static void
-act(struct endpoint *ep, enum endpoint_action action, enum endpoint_event event)
+withdraw(struct endpoint *ep, enum endpoint_state before)
+{
+	TAILQ_REMOVE(free_list(ep, before), ep, free);
+}
+
+/* It may still serve escrows, who make their own wallets. */
+static void
+tend_later(struct endpoint *ep)
+{
+	ep->failures++;
+	ep->tend_after_ms = clock_monotonic_ms() +
+	    wait_ms(ep->tend_failures_in_row++, FIRST_TEND_WAIT_MS, LONGEST_TEND_WAIT_MS);
+	set_timer(ep, 0);
+}
+
+static void
+act(struct endpoint *ep, enum endpoint_action action, enum endpoint_event event, enum endpoint_state before)
 {
 	switch (action) {
 	case ENDPOINT_DO_NOTHING:
 		break;
 	case ENDPOINT_DO_PROBE:
 		event_del(ep->timer);
-		tend_start(ep);
+		tend_start(ep, false);
 		break;
 	case ENDPOINT_DO_PROBE_LATER:
 		ep->failures++;
-		set_timer(ep, wait_ms(ep));
-		ep->failures_in_row++;
+		set_timer(ep, wait_ms(ep->failures_in_row++, FIRST_WAIT_MS, LONGEST_WAIT_MS));
 		break;
 	case ENDPOINT_DO_PROBE_NOW:
 		ep->failures_in_row = 0;
@@ -65,12 +95,17 @@ act(struct endpoint *ep, enum endpoint_action action, enum endpoint_event event)
 		event_del(ep->timer);
 		break;
 	case ENDPOINT_DO_OFFER:
-		ep->failures_in_row = 0;
-		TAILQ_INSERT_TAIL(&ep->sv->endpoints->idle[ep->role], ep, idle);
-		scheduler_wake(ep->sv->scheduler);
+		offer(ep);
 		break;
 	case ENDPOINT_DO_WITHDRAW:
-		withdraw(ep);
+		withdraw(ep, before);
+		break;
+	case ENDPOINT_DO_TEND:
+		withdraw(ep, before);
+		tend_start(ep, true);
+		break;
+	case ENDPOINT_DO_TEND_LATER:
+		tend_later(ep);
 		break;
 	case ENDPOINT_DO_TAKE_OUT_LATER:
 		ep->take_out = true;
@@ -134,7 +169,7 @@ announce(struct endpoint *ep)
 
 	if (ep->sv->stopping)
 		return; /* that msigd stops is said once */
-	if (ep->state == ENDPOINT_IDLE) {
+	if (ep->state == ENDPOINT_IDLE || ep->state == ENDPOINT_PRIMED) {
 		if (ep->is_up)
 			return;
 		ep->is_up = true;
@@ -154,6 +189,34 @@ announce(struct endpoint *ep)
 	    "state", endpoint_state_name(ep->state), "reason", *reason != '\0' ? reason : NULL));
 }
 
+/* Whether one in this state serves nobody, and can now or soon. */
+static bool
+is_left(enum endpoint_state state)
+{
+	switch (state) {
+	case ENDPOINT_PROBING:
+	case ENDPOINT_DIRTY:
+	case ENDPOINT_IDLE:
+	case ENDPOINT_TENDING:
+	case ENDPOINT_PRIMED:
+		return true;
+	case ENDPOINT_DOWN:
+	case ENDPOINT_LEASED:
+	case ENDPOINT_OUT:
+	case ENDPOINT_STATE_COUNT:
+		break;
+	}
+	return false;
+}
+
+static void
+count(struct endpoint *ep, enum endpoint_state state, int by)
+{
+	ep->sv->endpoints->by_state[state] += by;
+	if (is_left(state))
+		ep->sv->endpoints->left[ep->role] += by;
+}
+
 static void
 change_state(struct endpoint *ep, enum endpoint_state next)
 {
@@ -161,12 +224,14 @@ change_state(struct endpoint *ep, enum endpoint_state next)
 
 	if (next == before)
 		return;
-	ep->sv->endpoints->by_state[before]--;
-	ep->sv->endpoints->by_state[next]++;
+	count(ep, before, -1);
+	count(ep, next, 1);
 	ep->state = next;
 	ep->since = clock_wall_ms();
 	if (next != ENDPOINT_LEASED)
 		ep->escrow_id[0] = '\0';
+	if (next != ENDPOINT_PRIMED)
+		ep->spare[0] = '\0';
 	tell(ep);
 	announce(ep);
 }
@@ -176,9 +241,9 @@ endpoint_free(struct endpoint *ep)
 {
 	struct endpoint_pool *pool = ep->sv->endpoints;
 
-	if (ep->state == ENDPOINT_IDLE)
-		withdraw(ep);
-	pool->by_state[ep->state]--;
+	if (ep->state == ENDPOINT_IDLE || ep->state == ENDPOINT_PRIMED)
+		withdraw(ep, ep->state);
+	count(ep, ep->state, -1);
 	TAILQ_REMOVE(&pool->all, ep, all);
 	event_free(ep->timer);
 	if (ep->login != NULL)
@@ -196,20 +261,21 @@ endpoint_free(struct endpoint *ep)
 static bool
 is_used(const struct endpoint *ep)
 {
-	return ep->state == ENDPOINT_LEASED || ep->state == ENDPOINT_PROBING;
+	return ep->state == ENDPOINT_LEASED || ep->state == ENDPOINT_PROBING || ep->state == ENDPOINT_TENDING;
 }
 
 void
 endpoint_event(struct endpoint *ep, enum endpoint_event event, const char *reason)
 {
-	struct endpoint_step step = endpoint_life(ep->state, event);
+	enum endpoint_state before = ep->state;
+	struct endpoint_step step = endpoint_life(before, event);
 
 	if (step.action == ENDPOINT_DO_OFFER)
 		ep->reason[0] = '\0';
 	else if (reason != NULL)
 		text_copy(ep->reason, sizeof ep->reason, reason);
 	change_state(ep, step.next);
-	act(ep, step.action, event);
+	act(ep, step.action, event, before);
 	if (is_used(ep))
 		return;
 	if (ep->removed) {
@@ -244,8 +310,10 @@ endpoint_pool_new(void)
 	if (pool == NULL)
 		return NULL;
 	TAILQ_INIT(&pool->all);
-	for (int i = 0; i <= ROLE_COUNT; i++)
+	for (int i = 0; i <= ROLE_COUNT; i++) {
 		TAILQ_INIT(&pool->idle[i]);
+		TAILQ_INIT(&pool->primed[i]);
+	}
 	return pool;
 }
 
@@ -287,7 +355,7 @@ add(struct supervisor *sv, const char *name)
 	ep->since = clock_wall_ms();
 	ep->last_rtt_ms = -1;
 	ep->role = ROLE_ANY;
-	sv->endpoints->by_state[ENDPOINT_DOWN]++;
+	count(ep, ENDPOINT_DOWN, 1);
 	TAILQ_INSERT_TAIL(&sv->endpoints->all, ep, all);
 	return ep;
 }
@@ -353,25 +421,54 @@ endpoint_find(struct endpoint_pool *pool, const char *name)
 	return NULL;
 }
 
+bool
+endpoint_counts_serve(const endpoint_counts counts, int escrows)
+{
+	int any = counts[ROLE_ANY];
+
+	for (int r = 0; r < ROLE_COUNT; r++)
+		any -= counts[r] < escrows ? escrows - counts[r] : 0;
+	return any >= 0;
+}
+
+static const char *
+wallet_dir(const struct endpoint *ep)
+{
+	return ep->given != NULL ? ep->given->wallet_dir : ep->sv->config->wallet_dir;
+}
+
+/* A folder that was not named is a guess. */
+static bool
+is_wallet_dir_known(const struct endpoint *ep)
+{
+	return ep->given == NULL || (ep->given->wallet_dir_given && ep->given->wallet_dir[0] != '\0');
+}
+
+bool
+endpoint_shares_files(const struct endpoint *ep, const struct endpoint *home)
+{
+	return ep == home || (is_wallet_dir_known(ep) && is_wallet_dir_known(home) &&
+	    strcmp(wallet_dir(ep), wallet_dir(home)) == 0);
+}
+
 /* --- as others see it ----------------------------------------------------- */
 
 json_t *
 endpoint_describe(const struct endpoint *ep)
 {
-	const char *wallet_dir = ep->given != NULL ? ep->given->wallet_dir : ep->sv->config->wallet_dir;
-
 	return json_pack("{s:s, s:s, s:s*, s:s*, s:s, s:b}", "name", ep->name, "url", ep->url.text,
 	    "login", ep->login, "ca_file", ep->given != NULL ? ep->given->ca_file : NULL,
-	    "wallet_dir", wallet_dir, "wallet_dir_sure", ep->given == NULL || ep->given->wallet_dir_given);
+	    "wallet_dir", wallet_dir(ep), "wallet_dir_sure", ep->given == NULL || ep->given->wallet_dir_given);
 }
 
 json_t *
 endpoint_to_json(const struct endpoint *ep)
 {
-	return json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:n, s:I, s:I, s:I, s:o, s:s*}",
+	return json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:o, s:I, s:I, s:I, s:o, s:s*}",
 	    "name", ep->name, "url", ep->url.text, "role", role_name(ep->role), "managed", ep->managed,
 	    "state", endpoint_state_name(ep->state),
-	    "escrow_id", ep->escrow_id[0] != '\0' ? json_string(ep->escrow_id) : json_null(), "spare",
+	    "escrow_id", ep->escrow_id[0] != '\0' ? json_string(ep->escrow_id) : json_null(),
+	    "spare", ep->state == ENDPOINT_PRIMED ? json_string(ep->spare) : json_null(),
 	    "since", (json_int_t)ep->since, "leases", (json_int_t)ep->leases, "failures", (json_int_t)ep->failures,
 	    "last_rtt_ms", ep->last_rtt_ms >= 0 ? json_integer(ep->last_rtt_ms) : json_null(),
 	    "reason", ep->reason[0] != '\0' ? ep->reason : NULL);

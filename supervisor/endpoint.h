@@ -1,7 +1,7 @@
 /*
  * The pool of endpoints: monero-wallet-rpcs, given or managed. Each lives by
  * the table of endpoint_life.h. Owns: state, login, counts and the wait of
- * each, and the lists of idle ones that the scheduler takes from. Never talks
+ * each, and the lists of free ones that the scheduler takes from. Never talks
  * to a wallet: tend_control.c has a worker do that.
  */
 #ifndef SUPERVISOR_ENDPOINT_H
@@ -19,9 +19,11 @@
 struct supervisor;
 struct worker;
 
+enum { SPARE_WALLET_MAX = 64 };
+
 struct endpoint {
 	TAILQ_ENTRY(endpoint) all;
-	TAILQ_ENTRY(endpoint) idle;     /* in the list of its role while IDLE */
+	TAILQ_ENTRY(endpoint) free;     /* in a list of the pool while IDLE or PRIMED */
 	struct supervisor *sv;
 	char name[ENDPOINT_NAME_MAX];
 	struct url url;
@@ -37,18 +39,28 @@ struct endpoint {
 	bool is_up;                     /* announced so */
 	bool take_out;                  /* wished for, once its job has ended */
 	bool removed;                   /* no longer in the configuration: goes once its job has ended */
-	unsigned failures_in_row;
+	unsigned failures_in_row, tend_failures_in_row;
+	int64_t free_since_ms;          /* monotonic: when it became IDLE or PRIMED */
+	int64_t tend_after_ms;          /* monotonic: not tended before */
 	uint64_t leases, failures;
 	int64_t last_rtt_ms;            /* of get_version, or -1 */
 	struct event *timer;
 	struct worker *tend;            /* its tend job, or NULL */
+	bool tend_makes;                /* which is to make it a spare wallet, not only to look */
+	char new_spare_id[37];          /* the id that one would get */
+	char spare[SPARE_WALLET_MAX];   /* its spare wallet while PRIMED, else "" */
 };
 TAILQ_HEAD(endpoint_list, endpoint);
 
+/* By role, ROLE_ANY last. */
+typedef int endpoint_counts[ROLE_COUNT + 1];
+
 struct endpoint_pool {
 	struct endpoint_list all;
-	struct endpoint_list idle[ROLE_COUNT + 1]; /* by role, ROLE_ANY last; the longest idle first */
+	/* those that can be leased, by role, ROLE_ANY last; the longest free first */
+	struct endpoint_list idle[ROLE_COUNT + 1], primed[ROLE_COUNT + 1];
 	int by_state[ENDPOINT_STATE_COUNT];
+	endpoint_counts left;  /* that serve nobody, and can now or soon: neither leased, nor down, nor out */
 };
 
 struct endpoint_pool *endpoint_pool_new(void);
@@ -67,7 +79,14 @@ struct endpoint *endpoint_find(struct endpoint_pool *pool, const char *name);
 /* Something happened to it; reason (or NULL) is for people. */
 void endpoint_event(struct endpoint *endpoint, enum endpoint_event event, const char *reason);
 
-/* Takes an idle one for an escrow. */
+/* Whether so many escrows, who need all three roles, can be served with these at a time. */
+bool endpoint_counts_serve(const endpoint_counts counts, int escrows);
+
+/* Whether wallet files of `home` can be opened there: it is that one, or they
+ * are known to share a folder. */
+bool endpoint_shares_files(const struct endpoint *endpoint, const struct endpoint *home);
+
+/* Takes one that is IDLE or PRIMED for an escrow. */
 void endpoint_lease(struct endpoint *endpoint, const char *escrow_id);
 
 /* A failure of this endpoint was the cause of a job's failure. */

@@ -12,7 +12,7 @@ RB_HEAD(escrow_tree, escrow);
 
 struct escrow_table {
 	struct escrow_tree tree;
-	int count;
+	int count, under_way;
 };
 
 static int
@@ -157,14 +157,16 @@ escrow_count(const struct escrow_table *table)
 }
 
 int
-escrow_busy_count(struct escrow_table *table)
+escrow_under_way(const struct escrow_table *table)
 {
-	struct escrow *e;
-	int count = 0;
+	return table->under_way;
+}
 
-	RB_FOREACH(e, escrow_tree, &table->tree)
-		count += e->activity != ESCROW_QUEUED ? 1 : 0;
-	return count;
+void
+escrow_set_activity(struct escrow *e, enum escrow_activity activity)
+{
+	e->sv->escrows->under_way += (activity != ESCROW_QUEUED) - (e->activity != ESCROW_QUEUED);
+	e->activity = activity;
 }
 
 struct escrow *
@@ -191,9 +193,9 @@ escrow_add(struct supervisor *sv, const struct store_escrow *record)
 	e->sv = sv;
 	snprintf(e->id, sizeof e->id, "%s", record->escrow_id);
 	e->guard = (struct store_guard){e->id, record->attempt, record->phase, record->round, record->revision};
-	e->seq = record->seq;
 	e->opened_at = record->created_at;
-	e->needs = ROLE_ALL & ~record->external;
+	e->claim.needs = ROLE_ALL & ~record->external;
+	e->claim.order = scheduler_order(record->seq);
 	e->failures = record->failures;
 	e->counted_phase = record->phase;
 	STAILQ_INIT(&e->ops);
@@ -213,9 +215,12 @@ escrow_free(struct escrow *e)
 		STAILQ_REMOVE_HEAD(&e->ops, next);
 		op_free(op);
 	}
+	escrow_set_activity(e, ESCROW_QUEUED);
 	RB_REMOVE(escrow_tree, &e->sv->escrows->tree, e);
 	e->sv->escrows->count--;
 	event_free(e->again);
+	for (int r = 0; r < ROLE_COUNT; r++)
+		json_decref(e->spares[r]);
 	while ((waiter = STAILQ_FIRST(&e->waiters)) != NULL) {
 		STAILQ_REMOVE_HEAD(&e->waiters, next);
 		waiter->fn(waiter->arg);

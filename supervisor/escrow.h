@@ -1,7 +1,7 @@
 /*
  * The escrows that are under way, in memory: one object for each whose last
  * attempt is not terminal. Owns what the store last said of it (the guard), its
- * place in the queue, its endpoints, its worker, and the changes on their way
+ * claim in the queue, its endpoints, its worker, and the changes on their way
  * to disk.
  *
  * Every change of a live escrow is an operation. Operations of one escrow are
@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "common/uuid.h"
+#include "supervisor/scheduler.h"
 #include "supervisor/store.h"
 
 struct endpoint;
@@ -44,18 +45,18 @@ struct escrow_waiter {
 
 struct escrow {
 	RB_ENTRY(escrow) node;
-	TAILQ_ENTRY(escrow) queue;
+	struct claim claim;             /* its claim in the queue; needs: the managed roles */
 	struct supervisor *sv;
 	char id[UUID_TEXT];
 	struct store_guard guard;       /* of its last attempt, as last committed or applied */
 	enum phase counted_phase;       /* as the metrics count it */
-	int64_t seq;                    /* order of opening */
-	int64_t opened_at, queued_at;   /* wall, ms */
+	int64_t opened_at;              /* wall, ms */
 	int64_t leased_ms;              /* monotonic */
-	unsigned needs;                 /* ROLE_BIT()s of the managed roles */
 	int failures;                   /* of earlier attempts, counted against max-attempts */
 	enum escrow_activity activity;
 	struct endpoint *endpoints[ROLE_COUNT];
+	unsigned primed;                /* ROLE_BIT()s of those that were primed when they were leased */
+	json_t *spares[ROLE_COUNT];     /* SPARE of ipc/message.h: the wallet to be used there, or NULL */
 	struct worker *worker;
 	bool cancelled;                 /* wished for */
 	struct {
@@ -89,7 +90,8 @@ struct escrow_table *escrow_table_new(void);
 void escrow_table_free(struct escrow_table *table);
 int escrow_count(const struct escrow_table *table);
 /* Those that have endpoints, or an outcome on its way to disk. */
-int escrow_busy_count(struct escrow_table *table);
+int escrow_under_way(const struct escrow_table *table);
+void escrow_set_activity(struct escrow *escrow, enum escrow_activity activity);
 
 struct escrow *escrow_find(struct escrow_table *table, const char *id);
 /* Makes the object for an escrow as the store has it. NULL: out of memory. */

@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "supervisor/child.h"
 #include "supervisor/endpoint.h"
+#include "supervisor/session.h"
 #include "supervisor/supervisor.h"
 
 enum {
@@ -189,6 +190,7 @@ on_end(int status, int exec_errno, void *arg)
 	    F_INT("restart_in_ms", m->restart_ms));
 	m->pool->sv->metrics.managed_deaths++;
 	endpoint_event(m->endpoint, ENDPOINT_EV_DIED, reason);
+	sessions_endpoint_died(m->pool->sv->sessions, m->endpoint);
 	start_later(m);
 }
 

@@ -4,6 +4,7 @@
 
 #include "supervisor/endpoint.h"
 #include "supervisor/scheduler.h"
+#include "supervisor/session.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/worker_process.h"
 
@@ -82,10 +83,30 @@ write_pool(struct supervisor *sv, struct evbuffer *out)
 		    endpoint_state_name((enum endpoint_state)i), sv->endpoints->by_state[i]);
 	gauge(out, "msigd_queue_length", "Escrows that wait for endpoints.", scheduler_queue_length(sv->scheduler));
 	gauge(out, "msigd_workers", "Workers, those that wait to be forked included.", worker_count(sv->workers));
+	counter(out, "msigd_spares_made", "Spare wallets made.", m->spares_made);
+	counter(out, "msigd_spares_used", "Spare wallets that became an escrow's.", m->spares_used);
+	counter(out, "msigd_spares_lost", "Spare wallets that were not what they should be, and were thrown away.", m->spares_lost);
+	counter(out, "msigd_pollutions", "Wallets found multisig before their make_multisig.", m->pollutions);
 	counter(out, "msigd_worker_starts", "Workers forked.", m->worker_starts);
 	counter(out, "msigd_worker_deaths", "Workers that ended without a word.", m->worker_deaths);
 	counter(out, "msigd_managed_starts", "Managed wallet-rpcs started.", m->managed_starts);
 	counter(out, "msigd_managed_deaths", "Managed wallet-rpcs that ended by themselves.", m->managed_deaths);
+}
+
+static void
+write_sessions(struct supervisor *sv, struct evbuffer *out)
+{
+	const struct metrics *m = &sv->metrics;
+
+	gauge(out, "msigd_sessions", "Sessions that are open or about to be.", sessions_count(sv->sessions));
+	counter(out, "msigd_sessions_kept", "Sessions that a worker went on as after its set-up.", m->sessions_kept);
+	counter(out, "msigd_sessions_opened", "Sessions opened because of a request.", m->sessions_opened);
+	counter(out, "msigd_sessions_reused", "Requests that found a session.", m->sessions_reused);
+	counter(out, "msigd_sessions_evicted", "Sessions closed because their endpoints were needed, or there were too many.",
+	    m->sessions_evicted);
+	counter(out, "msigd_sessions_expired", "Sessions whose time to live was over.", m->sessions_expired);
+	counter(out, "msigd_sessions_closed", "Sessions closed by hand.", m->sessions_closed);
+	counter(out, "msigd_sessions_failed", "Sessions that ended by a failure.", m->sessions_failed);
 }
 
 static void
@@ -114,6 +135,7 @@ metrics_write(struct supervisor *sv, struct evbuffer *out)
 	evbuffer_add_printf(out, "msigd_build_info{version=\"%s\"} 1\n", MSIGD_VERSION);
 	write_escrows(sv, out);
 	write_pool(sv, out);
+	write_sessions(sv, out);
 	write_locks(&sv->metrics, out);
 	counter(out, "msigd_store_commits", "Transactions committed.", store_commits(sv->store));
 	family(out, "msigd_store_commit_seconds", "counter", "seconds", "Time spent in commits.");

@@ -22,6 +22,10 @@ struct metrics {
 	uint64_t failed[CAUSE_COUNT];         /* attempts, by cause */
 	uint64_t worker_starts, worker_deaths;
 	uint64_t managed_starts, managed_deaths;
+	uint64_t spares_made, spares_used, spares_lost;
+	uint64_t pollutions;                  /* wallets found multisig that should not have been */
+	uint64_t sessions_kept, sessions_opened, sessions_reused, sessions_evicted, sessions_expired, sessions_closed,
+	    sessions_failed;
 	uint64_t setup_ms_sum, setup_count;   /* from lease to Ready */
 	struct {
 		uint64_t wait_ms, hold_ms, busy_tries, count;

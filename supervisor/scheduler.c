@@ -7,38 +7,119 @@
 
 #include "common/clock.h"
 #include "supervisor/endpoint.h"
-#include "supervisor/escrow.h"
-#include "supervisor/setup_control.h"
+#include "supervisor/session.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/tender.h"
 
-TAILQ_HEAD(escrow_queue, escrow);
+TAILQ_HEAD(claim_queue, claim);
 
 struct scheduler {
 	struct supervisor *sv;
-	struct escrow_queue queues[ROLE_ALL + 1]; /* by the roles that are needed */
+	struct claim_queue queues[ROLE_ALL + 1]; /* by the roles that are needed; those without homes */
+	struct claim_queue with_homes;
 	int length;
 	struct event *wake;
 };
 
 /* --- picking -------------------------------------------------------------- */
 
-/* One endpoint for each role of needs, those for just that role first. False,
- * and nothing taken, when there are not enough. An endpoint for one role can
- * only serve that one, so to prefer it is never wrong. */
-static bool
-pick(struct endpoint_pool *pool, unsigned needs, struct endpoint *picked[ROLE_COUNT])
+/* Goes through the endpoints for any role: primed ones, then (unless they must
+ * be primed) idle ones. */
+struct any_cursor {
+	struct endpoint *next;
+	bool idle;            /* next is of the idle ones */
+};
+
+static void
+skip_end(struct endpoint_pool *pool, struct any_cursor *any, bool primed_only)
 {
-	struct endpoint *any = TAILQ_FIRST(&pool->idle[ROLE_ANY]);
+	if (any->next == NULL && !any->idle && !primed_only) {
+		any->next = TAILQ_FIRST(&pool->idle[ROLE_ANY]);
+		any->idle = true;
+	}
+}
+
+/* One endpoint for each role of needs, those for just that role first: an
+ * endpoint for one role can only serve that one, so to prefer it is never wrong.
+ * False when there are not enough. */
+static bool
+pick_from(struct endpoint_pool *pool, unsigned needs, bool primed_only, struct endpoint *picked[ROLE_COUNT])
+{
+	struct any_cursor any = {TAILQ_FIRST(&pool->primed[ROLE_ANY]), false};
 
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		picked[r] = NULL;
 		if ((needs & ROLE_BIT(r)) == 0)
 			continue;
-		picked[r] = TAILQ_FIRST(&pool->idle[r]);
-		if (picked[r] == NULL && any != NULL) {
-			picked[r] = any;
-			any = TAILQ_NEXT(any, idle);
-		}
+		picked[r] = TAILQ_FIRST(&pool->primed[r]);
+		if (picked[r] == NULL && !primed_only)
+			picked[r] = TAILQ_FIRST(&pool->idle[r]);
+		if (picked[r] != NULL)
+			continue;
+		skip_end(pool, &any, primed_only);
+		picked[r] = any.next;
+		if (picked[r] == NULL)
+			return false;
+		any.next = TAILQ_NEXT(any.next, free);
+	}
+	return true;
+}
+
+/* An escrow is as fast as the slowest of its three: better all primed. */
+static bool
+pick(struct endpoint_pool *pool, unsigned needs, struct endpoint *picked[ROLE_COUNT])
+{
+	return pick_from(pool, needs, true, picked) || pick_from(pool, needs, false, picked);
+}
+
+static bool
+is_picked(struct endpoint *const picked[ROLE_COUNT], const struct endpoint *ep)
+{
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		if (picked[r] == ep)
+			return true;
+	}
+	return false;
+}
+
+static struct endpoint *
+first_with_files(const struct endpoint_list *list, const struct endpoint *home, struct endpoint *const picked[ROLE_COUNT])
+{
+	struct endpoint *ep;
+
+	TAILQ_FOREACH(ep, list, free) {
+		if (endpoint_shares_files(ep, home) && !is_picked(picked, ep))
+			return ep;
+	}
+	return NULL;
+}
+
+/* The wallet's own endpoint; else one for its role or any that has its files,
+ * without a spare if possible, which would be closed. */
+static struct endpoint *
+pick_home(struct endpoint_pool *pool, int role, const char *name, struct endpoint *const picked[ROLE_COUNT])
+{
+	struct endpoint *home = name != NULL ? endpoint_find(pool, name) : NULL, *ep;
+
+	if (home == NULL)
+		return NULL;
+	if ((home->state == ENDPOINT_IDLE || home->state == ENDPOINT_PRIMED) && !is_picked(picked, home))
+		return home;
+	(void)((ep = first_with_files(&pool->idle[role], home, picked)) != NULL ||
+	    (ep = first_with_files(&pool->idle[ROLE_ANY], home, picked)) != NULL ||
+	    (ep = first_with_files(&pool->primed[role], home, picked)) != NULL ||
+	    (ep = first_with_files(&pool->primed[ROLE_ANY], home, picked)) != NULL);
+	return ep;
+}
+
+static bool
+pick_homes(struct endpoint_pool *pool, const struct claim *claim, struct endpoint *picked[ROLE_COUNT])
+{
+	memset(picked, 0, ROLE_COUNT * sizeof *picked);
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		if ((claim->needs & ROLE_BIT(r)) == 0)
+			continue;
+		picked[r] = pick_home(pool, r, claim->homes[r], picked);
 		if (picked[r] == NULL)
 			return false;
 	}
@@ -46,20 +127,26 @@ pick(struct endpoint_pool *pool, unsigned needs, struct endpoint *picked[ROLE_CO
 }
 
 /* The first of those whose needs can be met, with what meets them. */
-static struct escrow *
+static struct claim *
 first_servable(struct scheduler *s, struct endpoint *picked[ROLE_COUNT])
 {
-	struct escrow *first = NULL;
+	struct endpoint *candidates[ROLE_COUNT];
+	struct claim *first = NULL, *c;
 
 	for (unsigned needs = 0; needs <= ROLE_ALL; needs++) {
-		struct escrow *e = TAILQ_FIRST(&s->queues[needs]);
-		struct endpoint *candidates[ROLE_COUNT];
-		if (e == NULL || (first != NULL && first->seq < e->seq))
+		c = TAILQ_FIRST(&s->queues[needs]);
+		if (c == NULL || (first != NULL && first->order < c->order) || !pick(s->sv->endpoints, needs, candidates))
 			continue;
-		if (!pick(s->sv->endpoints, needs, candidates))
-			continue;
-		first = e;
+		first = c;
 		memcpy(picked, candidates, sizeof candidates);
+	}
+	TAILQ_FOREACH(c, &s->with_homes, queue) {
+		if (first != NULL && first->order < c->order)
+			break;
+		if (!pick_homes(s->sv->endpoints, c, candidates))
+			continue;
+		memcpy(picked, candidates, sizeof candidates);
+		return c;
 	}
 	return first;
 }
@@ -69,19 +156,16 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct scheduler *s = arg;
 	struct endpoint *picked[ROLE_COUNT];
-	struct escrow *e;
+	struct claim *claim;
 
 	(void)fd;
 	(void)what;
-	while (!s->sv->stopping && !s->sv->draining && (e = first_servable(s, picked)) != NULL) {
-		scheduler_dequeue(s, e);
-		for (int r = 0; r < ROLE_COUNT; r++) {
-			e->endpoints[r] = picked[r];
-			if (picked[r] != NULL)
-				endpoint_lease(picked[r], e->id);
-		}
-		setup_start(e);
+	while (!s->sv->stopping && !s->sv->draining && (claim = first_servable(s, picked)) != NULL) {
+		scheduler_dequeue(s, claim);
+		claim->granted(claim, picked);
 	}
+	sessions_review(s->sv->sessions);
+	tender_wake(s->sv->tender);
 }
 
 /* --- the queues ----------------------------------------------------------- */
@@ -98,6 +182,7 @@ scheduler_new(struct supervisor *sv)
 	s->sv = sv;
 	for (unsigned needs = 0; needs <= ROLE_ALL; needs++)
 		TAILQ_INIT(&s->queues[needs]);
+	TAILQ_INIT(&s->with_homes);
 	return s;
 }
 
@@ -110,32 +195,49 @@ scheduler_free(struct scheduler *s)
 	free(s);
 }
 
-void
-scheduler_enqueue(struct scheduler *s, struct escrow *e)
+int64_t
+scheduler_order(int64_t seq)
 {
-	struct escrow_queue *queue = &s->queues[e->needs];
-	struct escrow *last = TAILQ_LAST(queue, escrow_queue), *later;
+	return seq * 2;
+}
 
-	e->activity = ESCROW_QUEUED;
-	e->queued_at = clock_wall_ms();
+int64_t
+scheduler_order_behind(int64_t last_seq)
+{
+	return last_seq * 2 + 1;
+}
+
+static struct claim_queue *
+queue_of(struct scheduler *s, const struct claim *claim)
+{
+	return claim->has_homes ? &s->with_homes : &s->queues[claim->needs];
+}
+
+void
+scheduler_enqueue(struct scheduler *s, struct claim *claim)
+{
+	struct claim_queue *queue = queue_of(s, claim);
+	struct claim *last = TAILQ_LAST(queue, claim_queue), *later;
+
+	claim->queued_at = clock_wall_ms();
 	s->length++;
-	if (last == NULL || last->seq < e->seq) {
-		TAILQ_INSERT_TAIL(queue, e, queue);
+	if (last == NULL || last->order <= claim->order) {
+		TAILQ_INSERT_TAIL(queue, claim, queue);
 	} else {
 		/* a second attempt: it is older than most that wait */
 		TAILQ_FOREACH(later, queue, queue) {
-			if (later->seq > e->seq)
+			if (later->order > claim->order)
 				break;
 		}
-		TAILQ_INSERT_BEFORE(later, e, queue);
+		TAILQ_INSERT_BEFORE(later, claim, queue);
 	}
 	scheduler_wake(s);
 }
 
 void
-scheduler_dequeue(struct scheduler *s, struct escrow *e)
+scheduler_dequeue(struct scheduler *s, struct claim *claim)
 {
-	TAILQ_REMOVE(&s->queues[e->needs], e, queue);
+	TAILQ_REMOVE(queue_of(s, claim), claim, queue);
 	s->length--;
 }
 
@@ -145,31 +247,38 @@ scheduler_wake(struct scheduler *s)
 	event_active(s->wake, EV_TIMEOUT, 1);
 }
 
+bool
+scheduler_wants(const struct scheduler *s, const struct endpoint *ep)
+{
+	const struct claim *c;
+
+	TAILQ_FOREACH(c, &s->with_homes, queue) {
+		for (int r = 0; r < ROLE_COUNT; r++) {
+			const struct endpoint *home = c->homes[r] != NULL ? endpoint_find(s->sv->endpoints, c->homes[r]) : NULL;
+			if (home != NULL && (ep->role == ROLE_ANY || (int)ep->role == r) && endpoint_shares_files(ep, home))
+				return true;
+		}
+	}
+	return false;
+}
+
 int
 scheduler_queue_length(const struct scheduler *s)
 {
 	return s->length;
 }
 
-static const struct escrow *
-first_waiting(const struct scheduler *s)
+const struct claim *
+scheduler_first(const struct scheduler *s)
 {
-	const struct escrow *first = NULL;
+	const struct claim *first = TAILQ_FIRST(&s->with_homes);
 
 	for (unsigned needs = 0; needs <= ROLE_ALL; needs++) {
-		const struct escrow *e = TAILQ_FIRST(&s->queues[needs]);
-		if (e != NULL && (first == NULL || e->seq < first->seq))
-			first = e;
+		const struct claim *c = TAILQ_FIRST(&s->queues[needs]);
+		if (c != NULL && (first == NULL || c->order < first->order))
+			first = c;
 	}
 	return first;
-}
-
-int64_t
-scheduler_oldest(const struct scheduler *s)
-{
-	const struct escrow *first = first_waiting(s);
-
-	return first != NULL ? first->queued_at : 0;
 }
 
 /* --- for people ----------------------------------------------------------- */
@@ -191,11 +300,11 @@ unserved_role(struct endpoint_pool *pool, unsigned needs)
 }
 
 void
-scheduler_describe_wait(struct scheduler *s, const struct escrow *e, char *out, size_t size)
+scheduler_describe_wait(struct scheduler *s, const struct claim *claim, char *out, size_t size)
 {
 	struct endpoint_pool *pool = s->sv->endpoints;
-	int needed = __builtin_popcount(e->needs), total = 0;
-	const char *role = unserved_role(pool, e->needs);
+	int needed = __builtin_popcount(claim->needs), total = 0;
+	const char *role = unserved_role(pool, claim->needs);
 	size_t n;
 
 	for (int i = 0; i < ENDPOINT_STATE_COUNT; i++)
@@ -217,14 +326,4 @@ scheduler_describe_wait(struct scheduler *s, const struct escrow *e, char *out, 
 	}
 	if (n < size)
 		snprintf(out + n, size - n, ")");
-}
-
-void
-scheduler_describe_first(struct scheduler *s, char *out, size_t size)
-{
-	const struct escrow *first = first_waiting(s);
-
-	out[0] = '\0';
-	if (first != NULL)
-		scheduler_describe_wait(s, first, out, size);
 }

@@ -1,36 +1,64 @@
 /*
- * Which escrow gets which endpoints, and when. All endpoints an escrow needs or
- * none; an endpoint that has the role rather than one for any; the longest idle
- * first; first come first served among those who can be served. Escrows that
- * need the same roles wait in one queue, so that a turn looks at the head of a
- * few queues and not at every escrow.
+ * Who gets which endpoints, and when. All endpoints a claim needs or none; an
+ * endpoint that has the role rather than one for any; primed ones first, then
+ * the longest free; first come first served among those who can be served.
+ * Claims that need the same roles wait in one queue, so that a turn looks at
+ * the head of a few queues and not at every escrow. Claims of sessions, whose
+ * wallets exist and cannot be opened just anywhere, are few, and looked at one
+ * by one.
  */
 #ifndef SUPERVISOR_SCHEDULER_H
 #define SUPERVISOR_SCHEDULER_H
 
+#include <bsd/sys/queue.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct escrow;
+#include "common/role.h"
+
+struct claim;
+struct endpoint;
 struct scheduler;
 struct supervisor;
+
+/* The endpoints are there, one for each role of needs: to be leased now, in the
+ * callback. The claim is out of the queue. */
+typedef void (*claim_granted_fn)(struct claim *claim, struct endpoint *endpoints[ROLE_COUNT]);
+
+/* Part of whoever waits; filled in by it before scheduler_enqueue(). */
+struct claim {
+	TAILQ_ENTRY(claim) queue;
+	unsigned needs;              /* ROLE_BIT()s */
+	int64_t order;               /* scheduler_order() */
+	bool has_homes;              /* the wallets exist: only where they can be opened */
+	const char *homes[ROLE_COUNT]; /* with has_homes: names of the endpoints they were made on */
+	claim_granted_fn granted;
+	int64_t queued_at;           /* wall, ms: set when it is queued */
+};
 
 struct scheduler *scheduler_new(struct supervisor *sv);
 void scheduler_free(struct scheduler *scheduler);
 
-/* Puts an escrow in its place by order of opening. */
-void scheduler_enqueue(struct scheduler *scheduler, struct escrow *escrow);
-void scheduler_dequeue(struct scheduler *scheduler, struct escrow *escrow);
+/* The place of an escrow by its order of opening (store_escrow.seq), and of a
+ * claim that comes now, behind all escrows up to last_seq. */
+int64_t scheduler_order(int64_t seq);
+int64_t scheduler_order_behind(int64_t last_seq);
 
-/* Endpoints or escrows came: look again, at the end of this turn. */
+/* Puts a claim in its place. */
+void scheduler_enqueue(struct scheduler *scheduler, struct claim *claim);
+void scheduler_dequeue(struct scheduler *scheduler, struct claim *claim);
+
+/* Endpoints or claims came: look again, at the end of this turn. */
 void scheduler_wake(struct scheduler *scheduler);
 
+/* Whether somebody waits whose wallets could be opened there. */
+bool scheduler_wants(const struct scheduler *scheduler, const struct endpoint *endpoint);
+
 int scheduler_queue_length(const struct scheduler *scheduler);
-/* When the one that waits longest began to, wall ms; 0: none waits. */
-int64_t scheduler_oldest(const struct scheduler *scheduler);
-/* What an escrow waits for: "3 endpoints (2 idle, 1 down)". */
-void scheduler_describe_wait(struct scheduler *scheduler, const struct escrow *escrow, char *out, size_t size);
-/* The same of whoever is first in the queue; "" when none waits. */
-void scheduler_describe_first(struct scheduler *scheduler, char *out, size_t size);
+/* The one that waits longest, or NULL. */
+const struct claim *scheduler_first(const struct scheduler *scheduler);
+/* What a claim waits for: "3 endpoints (2 idle, 1 down)". */
+void scheduler_describe_wait(struct scheduler *scheduler, const struct claim *claim, char *out, size_t size);
 
 #endif

@@ -1,6 +1,7 @@
 #include "supervisor/setup_control.h"
 
 #include <sodium.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +13,14 @@
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
 #include "supervisor/scheduler.h"
+#include "supervisor/session.h"
 #include "supervisor/setup_frames.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/tend_control.h"
+#include "supervisor/tender.h"
 #include "supervisor/worker_process.h"
 
+static void enqueue(struct escrow *e);
 static void end_attempt(struct escrow *e, enum failure_cause cause, const char *reason, bool next, bool counts);
 
 /* --- small things --------------------------------------------------------- */
@@ -37,12 +42,6 @@ release_endpoints(struct escrow *e, enum endpoint_event event, const char *reaso
 			endpoint_event(e->endpoints[r], event, reason);
 		e->endpoints[r] = NULL;
 	}
-}
-
-static void
-wallet_name(const struct escrow *e, enum role role, char out[80])
-{
-	snprintf(out, 80, "%s-%d-%s", e->id, e->guard.attempt, role_name(role));
 }
 
 static struct escrow_op *
@@ -67,6 +66,7 @@ finish_escrow(struct escrow *e)
 
 	escrow_free(e);
 	verifier_wake(sv->verifier);
+	tender_wake(sv->tender);
 	supervisor_worker_gone(sv);
 }
 
@@ -77,15 +77,15 @@ start_frame(void *owner)
 {
 	struct escrow *e = owner;
 	const struct config *c = e->sv->config;
-	char subkey[SEAL_KEY_TEXT], wallet[80];
+	char subkey[SEAL_KEY_TEXT], wallet[SETUP_WALLET_MAX];
 	json_t *participants = json_array(), *start;
 
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		if (e->endpoints[r] == NULL)
 			continue;
-		wallet_name(e, (enum role)r, wallet);
-		json_array_append_new(participants, json_pack("{s:s, s:s, s:o}", "role", role_name((enum role)r),
-		    "wallet", wallet, "endpoint", endpoint_describe(e->endpoints[r])));
+		setup_wallet_name(e, (enum role)r, wallet);
+		json_array_append_new(participants, json_pack("{s:s, s:s, s:o, s:O*}", "role", role_name((enum role)r),
+		    "wallet", wallet, "endpoint", endpoint_describe(e->endpoints[r]), "spare", e->spares[r]));
 	}
 	seal_subkey_base64(e->sv->master_key, e->id, subkey);
 	start = json_pack("{s:s, s:i, s:s, s:s, s:I, s:o}", "escrow_id", e->id, "attempt", e->guard.attempt,
@@ -96,12 +96,12 @@ start_frame(void *owner)
 }
 
 static void
-acknowledge(struct escrow *e, struct escrow_op *op)
+acknowledge(struct escrow *e, struct escrow_op *op, bool session)
 {
 	struct worker *worker = worker_find(e->sv->workers, op->generation);
 
 	if (worker != NULL)
-		worker_ack(worker, json_integer_value(json_object_get(op->frame, "serial")));
+		worker_ack(worker, json_integer_value(json_object_get(op->frame, "serial")), session);
 }
 
 static bool
@@ -126,7 +126,7 @@ done_report(struct escrow *e, struct escrow_op *op)
 {
 	setup_note_open(e, op->frame);
 	count_phase(e);
-	acknowledge(e, op);
+	acknowledge(e, op, false);
 }
 
 static enum store_result
@@ -139,6 +139,7 @@ static void
 done_publish(struct escrow *e, struct escrow_op *op)
 {
 	int64_t took = clock_monotonic_ms() - e->leased_ms;
+	bool session;
 
 	count_phase(e);
 	e->sv->metrics.ready++;
@@ -147,7 +148,10 @@ done_publish(struct escrow *e, struct escrow_op *op)
 	log_info("escrow_ready", F_STR("escrow", e->id), F_INT("attempt", e->guard.attempt),
 	    F_STR("address", json_string_value(json_object_get(op->frame, "address"))),
 	    F_INT("setup_ms", took), F_INT("since_open_ms", clock_wall_ms() - e->opened_at));
-	acknowledge(e, op);
+	session = sessions_keep(e->sv->sessions, e);
+	acknowledge(e, op, session);
+	if (session)
+		finish_escrow(e);
 }
 
 static bool
@@ -219,7 +223,7 @@ done_end(struct escrow *e, struct escrow_op *op)
 		end_attempt(e, CAUSE_CANCELLED, "cancelled", false, false);
 		return;
 	}
-	scheduler_enqueue(e->sv->scheduler, e);
+	enqueue(e);
 	supervisor_worker_gone(e->sv); /* one fewer is under way */
 }
 
@@ -237,7 +241,7 @@ end_attempt(struct escrow *e, enum failure_cause cause, const char *reason, bool
 {
 	struct escrow_op *op = op_new(apply_end, done_end, refuse_end);
 
-	e->activity = ESCROW_ENDING;
+	escrow_set_activity(e, ESCROW_ENDING);
 	e->worker = NULL;
 	for (int r = 0; r < ROLE_COUNT; r++)
 		e->open[r].call[0] = '\0';
@@ -319,7 +323,7 @@ end_stopped(struct escrow *e)
 {
 	release_endpoints(e, ENDPOINT_EV_ABANDONED, NULL);
 	e->worker = NULL;
-	e->activity = ESCROW_ENDING;
+	escrow_set_activity(e, ESCROW_ENDING);
 }
 
 static void
@@ -353,28 +357,56 @@ static const struct worker_job setup_job = {
 
 /* --- the beginning -------------------------------------------------------- */
 
+/* The spare of a primed endpoint goes to this escrow, in the same transaction
+ * in which the attempt starts: it is nobody else's from then on. */
 static enum store_result
-apply_start(struct escrow *e, struct escrow_op *op)
+take_spare(struct escrow *e, enum role role)
+{
+	struct store *store = e->sv->store;
+	struct store_spare spare;
+	enum store_result result = store_get_spare(store, e->endpoints[role]->name, &spare);
+
+	json_decref(e->spares[role]);
+	e->spares[role] = NULL;
+	if (result == STORE_OK && spare.address != NULL) {
+		e->spares[role] = tend_describe_spare(e->sv, &spare);
+		result = e->spares[role] != NULL ? store_take_spare(store, spare.spare_id) : STORE_FAILED;
+	}
+	store_spare_clear(&spare);
+	return result == STORE_NOT_FOUND ? STORE_OK : result;
+}
+
+static enum store_result
+start_attempt(struct escrow *e)
 {
 	const char *endpoints[ROLE_COUNT] = {NULL}, *wallets[ROLE_COUNT] = {NULL};
-	char names[ROLE_COUNT][80];
-	enum store_result result;
+	char names[ROLE_COUNT][SETUP_WALLET_MAX];
+	enum store_result result = STORE_OK;
 
-	(void)op;
-	for (int r = 0; r < ROLE_COUNT; r++) {
+	for (int r = 0; r < ROLE_COUNT && result == STORE_OK; r++) {
 		if (e->endpoints[r] == NULL)
 			continue;
+		if ((e->primed & ROLE_BIT(r)) != 0)
+			result = take_spare(e, (enum role)r);
 		endpoints[r] = e->endpoints[r]->name;
-		wallet_name(e, (enum role)r, names[r]);
-		wallets[r] = names[r];
+		setup_wallet_name(e, (enum role)r, names[r]);
+		wallets[r] = e->spares[r] != NULL ? json_string_value(json_object_get(e->spares[r], "wallet")) : names[r];
 	}
-	if (!store_enter(e->sv->store))
-		return STORE_FAILED;
-	result = store_start_attempt(e->sv->store, &e->guard, endpoints, wallets, clock_wall_ms());
+	if (result == STORE_OK)
+		result = store_start_attempt(e->sv->store, &e->guard, endpoints, wallets, clock_wall_ms());
 	if (result == STORE_OK)
 		result = store_add_event(e->sv->store, e->id, "phase", json_pack("{s:i, s:s}",
 		    "attempt", e->guard.attempt, "phase", phase_name(PHASE_PREPARING)));
-	return store_leave(e->sv->store, result);
+	return result;
+}
+
+static enum store_result
+apply_start(struct escrow *e, struct escrow_op *op)
+{
+	(void)op;
+	if (!store_enter(e->sv->store))
+		return STORE_FAILED;
+	return store_leave(e->sv->store, start_attempt(e));
 }
 
 static void
@@ -386,7 +418,7 @@ done_start(struct escrow *e, struct escrow_op *op)
 	count_phase(e);
 	if (e->sv->stopping && !e->cancelled) {
 		release_endpoints(e, ENDPOINT_EV_RELEASED, NULL);
-		e->activity = ESCROW_ENDING;
+		escrow_set_activity(e, ESCROW_ENDING);
 		return;
 	}
 	snprintf(title, sizeof title, "setup %s", e->id);
@@ -397,7 +429,7 @@ done_start(struct escrow *e, struct escrow_op *op)
 		end_attempt(e, CAUSE_INTERNAL, "out of memory for a worker", true, true);
 		return;
 	}
-	e->activity = ESCROW_RUNNING;
+	escrow_set_activity(e, ESCROW_RUNNING);
 }
 
 static bool
@@ -407,12 +439,34 @@ refuse_start(struct escrow *e, struct escrow_op *op)
 	return refuse_end(e, op);
 }
 
-void
-setup_start(struct escrow *e)
+/* The scheduler has what the escrow needs. */
+static void
+on_granted(struct claim *claim, struct endpoint *endpoints[ROLE_COUNT])
 {
-	e->activity = ESCROW_STARTING;
+	struct escrow *e = (struct escrow *)((char *)claim - offsetof(struct escrow, claim));
+
+	e->primed = 0;
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		json_decref(e->spares[r]);
+		e->spares[r] = NULL;
+		e->endpoints[r] = endpoints[r];
+		if (endpoints[r] == NULL)
+			continue;
+		if (endpoints[r]->state == ENDPOINT_PRIMED)
+			e->primed |= ROLE_BIT(r);
+		endpoint_lease(endpoints[r], e->id);
+	}
+	escrow_set_activity(e, ESCROW_STARTING);
 	e->leased_ms = clock_monotonic_ms();
 	escrow_submit(e, op_new(apply_start, done_start, refuse_start));
+}
+
+static void
+enqueue(struct escrow *e)
+{
+	escrow_set_activity(e, ESCROW_QUEUED);
+	e->claim.granted = on_granted;
+	scheduler_enqueue(e->sv->scheduler, &e->claim);
 }
 
 bool
@@ -429,7 +483,7 @@ setup_cancel(struct escrow *e, void (*fn)(void *arg), void *arg)
 	e->cancelled = true;
 	switch (e->activity) {
 	case ESCROW_QUEUED:
-		scheduler_dequeue(e->sv->scheduler, e);
+		scheduler_dequeue(e->sv->scheduler, &e->claim);
 		end_attempt(e, CAUSE_CANCELLED, "cancelled", false, false);
 		break;
 	case ESCROW_RUNNING:
@@ -457,11 +511,12 @@ take_up(struct supervisor *sv, const char *escrow_id, bool restart)
 		return;
 	}
 	e = escrow_add(sv, &record);
+	sv->last_seq = record.seq > sv->last_seq ? record.seq : sv->last_seq;
 	store_escrow_clear(&record);
 	if (e == NULL)
 		log_error("escrow_not_taken_up", F_STR("escrow", escrow_id), F_STR("error", "out of memory"));
 	else if (!restart || e->guard.phase == PHASE_NOT_STARTED)
-		scheduler_enqueue(sv->scheduler, e);
+		enqueue(e);
 	else
 		end_attempt(e, CAUSE_INTERRUPTED, "msigd ended while it was under way", true, false);
 }

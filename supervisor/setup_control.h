@@ -11,9 +11,6 @@
 struct escrow;
 struct supervisor;
 
-/* The scheduler has leased what the escrow needs (escrow->endpoints). */
-void setup_start(struct escrow *escrow);
-
 /* It is to end as Failed, reason cancelled, at its next step. fn (or NULL) is
  * called once it has ended. False: out of memory. */
 bool setup_cancel(struct escrow *escrow, void (*fn)(void *arg), void *arg);

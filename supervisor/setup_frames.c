@@ -1,11 +1,13 @@
 #include "supervisor/setup_frames.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/log.h"
+#include "common/seal.h"
+#include "supervisor/endpoint.h"
 #include "supervisor/supervisor.h"
 
 enum { ADDRESS_LENGTH = 95 };
@@ -40,7 +42,28 @@ managed_role(const struct escrow *e, json_t *object, enum role *role)
 {
 	const char *name = text_of(object, "role");
 
-	return name != NULL && role_parse(name, false, role) && (e->needs & ROLE_BIT(*role)) != 0;
+	return name != NULL && role_parse(name, false, role) && (e->claim.needs & ROLE_BIT(*role)) != 0;
+}
+
+void
+setup_wallet_name(const struct escrow *e, enum role role, char out[SETUP_WALLET_MAX])
+{
+	snprintf(out, SETUP_WALLET_MAX, "%s-%d-%s", e->id, e->guard.attempt, role_name(role));
+}
+
+/* A wallet is the spare that was given for the role, or a new one. */
+static bool
+valid_wallet(const struct escrow *e, json_t *intent)
+{
+	const char *wallet = text_of(intent, "wallet"), *spare;
+	char own[SETUP_WALLET_MAX];
+	enum role role;
+
+	if (wallet == NULL || text_of(intent, "stamp") == NULL || !managed_role(e, intent, &role))
+		return false;
+	setup_wallet_name(e, role, own);
+	spare = text_of(e->spares[role], "wallet");
+	return strcmp(wallet, own) == 0 || (spare != NULL && strcmp(wallet, spare) == 0);
 }
 
 static bool
@@ -83,7 +106,7 @@ valid_report(const struct escrow *e, json_t *frame)
 	json_array_foreach(intents, i, step) {
 		if (!valid_step(e, step) || (round_of(step) == 0) != (text_of(step, "password") != NULL))
 			return false;
-		if (round_of(step) == 0 && (text_of(step, "wallet") == NULL || text_of(step, "stamp") == NULL))
+		if (round_of(step) == 0 && !valid_wallet(e, step))
 			return false;
 	}
 	return true;
@@ -106,7 +129,7 @@ valid_publish(const struct escrow *e, json_t *frame)
 			return false;
 		seen |= ROLE_BIT(role);
 	}
-	return seen == e->needs;
+	return seen == e->claim.needs;
 }
 
 bool
@@ -135,15 +158,11 @@ struct blob {
 static bool
 decode(const char *text, struct blob *blob)
 {
-	size_t length;
-
 	*blob = (struct blob){NULL, 0};
 	if (text == NULL)
 		return true;
-	length = strlen(text);
-	blob->data = malloc(length + 1);
-	return blob->data != NULL && length > 0 && sodium_base642bin(blob->data, length, text, length, NULL,
-	    &blob->size, NULL, sodium_base64_VARIANT_ORIGINAL) == 0;
+	blob->data = sealed_from_base64(text, &blob->size);
+	return blob->data != NULL && blob->size > 0;
 }
 
 static enum store_result
@@ -191,6 +210,19 @@ enter_round(struct escrow *e, int round)
 	    "phase", phase_name(PHASE_EXCHANGING), "round", round));
 }
 
+/* The spare that was given for it was not what it should be. */
+static enum store_result
+tell_lost_spare(struct escrow *e, json_t *intent, enum role role)
+{
+	json_t *lost = json_object_get(intent, "lost_spare");
+	const char *why = text_of(lost, "reason");
+
+	if (why == NULL || e->endpoints[role] == NULL)
+		return STORE_OK;
+	return store_add_event(e->sv->store, e->id, "spare_lost", json_pack("{s:s, s:s, s:b, s:s}", "role", role_name(role),
+	    "name", e->endpoints[role]->name, "polluted", json_is_true(json_object_get(lost, "polluted")), "reason", why));
+}
+
 static enum store_result
 store_intent_of(struct escrow *e, json_t *step)
 {
@@ -213,7 +245,7 @@ store_intent_of(struct escrow *e, json_t *step)
 	row.password_size = password.size;
 	result = store_add_intent(e->sv->store, &row);
 	free(password.data);
-	return result;
+	return result == STORE_OK ? tell_lost_spare(e, step, row.role) : result;
 }
 
 enum store_result
@@ -277,6 +309,26 @@ setup_store_publish(struct escrow *e, json_t *frame)
 
 /* --- for status ----------------------------------------------------------- */
 
+/* What became of the spare that was given for a role. */
+static void
+count_spare(struct escrow *e, json_t *intent, enum role role)
+{
+	json_t *lost = json_object_get(intent, "lost_spare");
+	struct metrics *m = &e->sv->metrics;
+
+	if (e->spares[role] == NULL)
+		return;
+	if (lost == NULL) {
+		m->spares_used++;
+		return;
+	}
+	m->spares_lost++;
+	m->pollutions += json_is_true(json_object_get(lost, "polluted")) ? 1 : 0;
+	log_warn(json_is_true(json_object_get(lost, "polluted")) ? "spare_polluted" : "spare_lost", F_STR("escrow", e->id),
+	    F_STR("role", role_name(role)), F_STR("endpoint", e->endpoints[role] != NULL ? e->endpoints[role]->name : NULL),
+	    F_STR("reason", text_of(lost, "reason")));
+}
+
 void
 setup_note_open(struct escrow *e, json_t *frame)
 {
@@ -292,5 +344,7 @@ setup_note_open(struct escrow *e, json_t *frame)
 		if (!role_parse(text_of(step, "role"), false, &role))
 			continue;
 		snprintf(e->open[role].call, sizeof e->open[role].call, "%s", text_of(step, "call"));
+		if (round_of(step) == 0)
+			count_spare(e, step, role);
 	}
 }

@@ -6,6 +6,11 @@
 
 #include "supervisor/escrow.h"
 
+enum { SETUP_WALLET_MAX = 80 };
+
+/* What a wallet is called that is made for this attempt: ESCROW-ATTEMPT-ROLE. */
+void setup_wallet_name(const struct escrow *escrow, enum role role, char out[SETUP_WALLET_MAX]);
+
 /* Whether a frame has the shape that ipc/message.h gives it; why says what has not. */
 bool setup_frame_valid(const struct escrow *escrow, enum message_type type, json_t *frame, const char **why);
 

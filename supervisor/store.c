@@ -273,7 +273,8 @@ store_open(struct event_base *base, const char *path, char **error)
 	store->commit = event_new(base, -1, 0, on_commit, store);
 	if (store->commit == NULL)
 		goto no_memory;
-	if (open_file(store, path) && configure(store) && store_migrate(store, why, sizeof why) && read_last_event(store)) {
+	if (open_file(store, path) && configure(store) && store_migrate(store, store_schema_latest, why, sizeof why) &&
+	    read_last_event(store)) {
 		store_remove_copies(path); /* we alone have the store: nobody makes one now */
 		return store;
 	}

@@ -246,6 +246,36 @@ typedef void (*store_sealed_fn)(int attempt, enum role role, int round, const ch
 enum store_result store_each_sealed(struct store *store, const char *escrow_id,
     store_sealed_fn fn, void *arg);
 
+/* --- spare wallets --------------------------------------------------------- */
+
+/* Made in advance on an endpoint that nobody waited for. address: the one it
+ * was created with; NULL: it was not finished. */
+struct store_spare {
+	char spare_id[UUID_TEXT];
+	char *wallet, *stamp, *address;
+	void *password;              /* sealed, with the subkey of spare_id */
+	size_t password_size;
+};
+
+/* That of an endpoint (name), or STORE_NOT_FOUND. */
+enum store_result store_get_spare(struct store *store, const char *endpoint, struct store_spare *spare);
+void store_spare_clear(struct store_spare *spare);
+
+/* Puts one that is about to be made in the place of whatever the endpoint had. */
+enum store_result store_add_spare(struct store *store, const char *endpoint, const struct store_spare *spare,
+    int64_t now);
+/* It was made. STORE_CONFLICT: there is no such one, or it was finished before. */
+enum store_result store_finish_spare(struct store *store, const char *spare_id, const char *address);
+/* The endpoint has none any more. */
+enum store_result store_drop_spare(struct store *store, const char *endpoint);
+/* An escrow gets it: from then on it is nobody's spare. STORE_CONFLICT: it is
+ * not there any more, or not finished. */
+enum store_result store_take_spare(struct store *store, const char *spare_id);
+
+/* The sealed password of each, for `check`. */
+typedef void (*store_spare_fn)(const char *spare_id, const char *wallet, const void *sealed, size_t size, void *arg);
+enum store_result store_each_spare(struct store *store, store_spare_fn fn, void *arg);
+
 /* --- events --------------------------------------------------------------- */
 
 /* Adds one, seen by readers of /events once durable. Takes the reference to

@@ -19,6 +19,7 @@ enum sql {
 	SQL_SET_FAILED, SQL_SET_VERIFIED, SQL_SET_NOT_VERIFIED,
 	SQL_ADD_INTENT, SQL_SET_PASSWORD, SQL_ADD_RESULT, SQL_SET_KEYS, SQL_ADD_MESSAGE,
 	SQL_GET_WALLETS, SQL_EACH_SEALED,
+	SQL_GET_SPARE, SQL_DROP_SPARE, SQL_ADD_SPARE, SQL_FINISH_SPARE, SQL_TAKE_SPARE, SQL_EACH_SPARE,
 	SQL_ADD_EVENT, SQL_EACH_EVENT, SQL_EACH_ESCROW_EVENT, SQL_PRUNE_EVENTS, SQL_LAST_EVENT,
 	SQL_COUNT
 };
@@ -69,8 +70,9 @@ char *store_column_text(sqlite3_stmt *statement, int column);
 /* Removes copies of the store at path that a SIGKILL left behind. */
 void store_remove_copies(const char *path);
 
-/* Brings the schema up to date, or says why not. */
-bool store_migrate(struct store *store, char *why, size_t why_size);
+/* Brings the schema up to this version (tests: to an older one than the
+ * latest), or says why not. */
+bool store_migrate(struct store *store, int wanted, char *why, size_t why_size);
 extern const int store_schema_latest;
 
 #endif

@@ -104,6 +104,17 @@ static const char *const migrations[] = {
 	"  data      TEXT NOT NULL"
 	") STRICT;"
 	"CREATE INDEX event_escrow ON event (escrow_id, seq);",
+
+	/* 1 -> 2: spare wallets */
+	"CREATE TABLE spare ("
+	"  spare_id   TEXT PRIMARY KEY CHECK (length(spare_id) = 36),"
+	"  endpoint   TEXT NOT NULL UNIQUE,"
+	"  wallet     TEXT NOT NULL UNIQUE,"
+	"  stamp      TEXT NOT NULL,"
+	"  password   BLOB NOT NULL,"   /* sealed with the subkey of spare_id */
+	"  address    TEXT,"            /* NULL: not finished */
+	"  created_at INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;",
 };
 
 const int store_schema_latest = sizeof migrations / sizeof migrations[0];
@@ -130,7 +141,7 @@ apply(struct store *store, int version, char *why, size_t why_size)
 }
 
 bool
-store_migrate(struct store *store, char *why, size_t why_size)
+store_migrate(struct store *store, int wanted, char *why, size_t why_size)
 {
 	int version = store_schema_version(store);
 
@@ -143,7 +154,7 @@ store_migrate(struct store *store, char *why, size_t why_size)
 		    "use the msigd that made it, or a newer one", version, store_schema_latest);
 		return false;
 	}
-	for (; version < store_schema_latest; version++) {
+	for (; version < wanted; version++) {
 		if (!apply(store, version, why, why_size))
 			return false;
 	}

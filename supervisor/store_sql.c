@@ -83,8 +83,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_ADD_INTENT] =
 	    "INSERT INTO step (escrow_id, attempt, role, round, call, intent_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[SQL_SET_PASSWORD] =
-	    "UPDATE participant SET stamp = ?5, password = ?6"
-	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND wallet = ?4 AND password IS NULL",
+	    "UPDATE participant SET wallet = ?4, stamp = ?5, password = ?6"
+	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND password IS NULL",
 	[SQL_ADD_RESULT] =
 	    "UPDATE step SET result_at = ?6, duration_ms = ?7"
 	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND round = ?4 AND call = ?5 AND result_at IS NULL",
@@ -102,6 +102,14 @@ static const char *const texts[SQL_COUNT] = {
 	    " UNION ALL SELECT attempt, role, keys_round, 'keys', keys FROM participant"
 	    " WHERE escrow_id = ?1 AND keys IS NOT NULL"
 	    " UNION ALL SELECT attempt, role, round, 'message', sealed FROM message WHERE escrow_id = ?1",
+
+	[SQL_GET_SPARE] = "SELECT spare_id, wallet, stamp, password, address FROM spare WHERE endpoint = ?1",
+	[SQL_DROP_SPARE] = "DELETE FROM spare WHERE endpoint = ?1",
+	[SQL_ADD_SPARE] =
+	    "INSERT INTO spare (spare_id, endpoint, wallet, stamp, password, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[SQL_FINISH_SPARE] = "UPDATE spare SET address = ?2 WHERE spare_id = ?1 AND address IS NULL",
+	[SQL_TAKE_SPARE] = "DELETE FROM spare WHERE spare_id = ?1 AND address IS NOT NULL",
+	[SQL_EACH_SPARE] = "SELECT spare_id, wallet, password FROM spare",
 
 	[SQL_ADD_EVENT] = "INSERT INTO event (escrow_id, at, type, data) VALUES (?1, ?2, ?3, ?4)",
 	[SQL_EACH_EVENT] =

@@ -16,6 +16,7 @@
 #include "supervisor/backup.h"
 #include "supervisor/check.h"
 #include "supervisor/check_control.h"
+#include "supervisor/child.h"
 #include "supervisor/control.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
@@ -23,10 +24,15 @@
 #include "supervisor/key_file.h"
 #include "supervisor/managed.h"
 #include "supervisor/scheduler.h"
+#include "supervisor/session.h"
 #include "supervisor/setup_control.h"
+#include "supervisor/tender.h"
 #include "supervisor/worker_process.h"
 
-enum { LIBEVENT_LINES = 10 }; /* a minute */
+enum {
+	LIBEVENT_LINES = 10,  /* a minute */
+	FILES_WANTED = 65536  /* descriptors, for thousands of workers and clients */
+};
 
 /* What only this file needs. */
 static struct {
@@ -97,17 +103,34 @@ take_folders(const struct config *c)
 
 /* --- taking up ------------------------------------------------------------ */
 
+/* A worker costs two descriptors, a client one. Children keep the limit that
+ * msigd was started with: some programs look at every descriptor there could be. */
+static void
+raise_files_limit(void)
+{
+	struct rlimit files, more;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == -1)
+		return;
+	child_set_files_limit(&files);
+	more = files;
+	if (more.rlim_max != RLIM_INFINITY && more.rlim_max < FILES_WANTED)
+		more.rlim_max = FILES_WANTED;
+	more.rlim_cur = more.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+		return;
+	/* only for the privileged, and up to fs.nr_open */
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static void
 set_limits(void)
 {
 	static const struct rlimit no_core = {0, 0};
-	struct rlimit files;
 
 	setrlimit(RLIMIT_CORE, &no_core);
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
+	raise_files_limit();
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
 }
@@ -173,11 +196,14 @@ take_parts(struct supervisor *sv)
 	sv->endpoints = endpoint_pool_new();
 	sv->escrows = escrow_table_new();
 	sv->scheduler = scheduler_new(sv);
+	sv->tender = tender_new(sv);
+	sv->sessions = sessions_new(sv);
 	sv->verifier = verifier_new(sv);
 	sv->checker = checker_new(sv);
 	sv->backups = backups_new(sv);
 	sv->feed = feed_new(sv);
 	if (sv->workers == NULL || sv->endpoints == NULL || sv->escrows == NULL || sv->scheduler == NULL ||
+	    sv->tender == NULL || sv->sessions == NULL ||
 	    sv->verifier == NULL || sv->checker == NULL || sv->backups == NULL || sv->feed == NULL) {
 		fprintf(stderr, "msigd: out of memory\n");
 		return false;
@@ -313,7 +339,7 @@ on_managed_stopped(void *arg)
 static bool
 is_at_rest(struct supervisor *sv)
 {
-	return worker_count(sv->workers) == 0 && escrow_busy_count(sv->escrows) == 0;
+	return worker_count(sv->workers) == 0 && escrow_under_way(sv->escrows) == 0;
 }
 
 void
@@ -334,11 +360,13 @@ supervisor_stop(struct supervisor *sv, bool drain)
 		return;
 	if (drain && !is_at_rest(sv)) {
 		sv->draining = true;
+		sessions_close_all(sv->sessions);
 		return;
 	}
 	sv->stopping = true;
 	log_info("stopping", F_INT("workers", worker_count(sv->workers)));
 	store_add_event(sv->store, NULL, "stopping", json_object());
+	sessions_close_all(sv->sessions);
 	worker_stop_all(sv->workers);
 	check_stop(sv->checker);
 	supervisor_worker_gone(sv);
@@ -355,6 +383,8 @@ supervisor_end(struct supervisor *sv)
 	if (sv->escrows != NULL)
 		escrow_table_free(sv->escrows);
 	managed_free(sv->managed);
+	sessions_free(sv->sessions);
+	tender_free(sv->tender);
 	verifier_free(sv->verifier);
 	checker_free(sv->checker);
 	backups_free(sv->backups);

@@ -29,6 +29,8 @@ struct supervisor {
 	struct managed_pool *managed;   /* managed.h */
 	struct escrow_table *escrows;   /* escrow.h */
 	struct scheduler *scheduler;    /* scheduler.h */
+	struct tender *tender;          /* tender.h */
+	struct sessions *sessions;      /* session.h */
 	struct verifier *verifier;      /* check_control.h */
 	struct checker *checker;        /* check.h */
 	struct control *control;        /* control.h */
@@ -36,6 +38,7 @@ struct supervisor {
 	struct backups *backups;        /* backup.h */
 	struct metrics metrics;
 	int64_t started_at;             /* wall, ms */
+	int64_t last_seq;               /* of the escrows taken up, the highest store_escrow.seq */
 	bool stopping;                  /* no new worker is started */
 	bool draining;                  /* stop once no escrow is under way */
 };

@@ -1,20 +1,177 @@
 #include "supervisor/tend_control.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
+#include "common/uuid.h"
+#include "common/clock.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/worker_process.h"
 
-enum { TEND_LIMIT_MS = 60000 }; /* a busy wallet-rpc answers nothing for seconds */
+enum {
+	LOOK_LIMIT_MS = 60000,  /* a busy wallet-rpc answers nothing for seconds */
+	MAKE_LIMIT_MS = 120000
+};
+
+/* --- the start frame ------------------------------------------------------ */
+
+json_t *
+tend_describe_spare(struct supervisor *sv, const struct store_spare *spare)
+{
+	char subkey[SEAL_KEY_TEXT], *password = sealed_to_base64(spare->password, spare->password_size);
+	json_t *json;
+
+	seal_subkey_base64(sv->master_key, spare->spare_id, subkey);
+	json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s*}", "spare_id", spare->spare_id, "subkey", subkey,
+	    "wallet", spare->wallet, "stamp", spare->stamp, "password", password, "address", spare->address);
+	sodium_memzero(subkey, sizeof subkey);
+	free(password);
+	return json;
+}
+
+/* The one on record, if it may still be used. */
+static json_t *
+recorded_spare(struct endpoint *ep)
+{
+	struct store_spare spare;
+	json_t *json;
+
+	if (!ep->sv->config->spares || store_get_spare(ep->sv->store, ep->name, &spare) != STORE_OK)
+		return NULL;
+	json = tend_describe_spare(ep->sv, &spare);
+	store_spare_clear(&spare);
+	return json;
+}
 
 static json_t *
 start(void *owner)
 {
-	return json_pack("{s:o}", "endpoint", endpoint_describe(owner));
+	struct endpoint *ep = owner;
+	json_t *frame = json_pack("{s:o, s:o*}", "endpoint", endpoint_describe(ep), "spare", recorded_spare(ep));
+	char subkey[SEAL_KEY_TEXT];
+
+	if (!ep->tend_makes)
+		return frame;
+	uuid_random(ep->new_spare_id);
+	seal_subkey_base64(ep->sv->master_key, ep->new_spare_id, subkey);
+	json_object_set_new(frame, "make", json_pack("{s:s, s:s}", "spare_id", ep->new_spare_id, "subkey", subkey));
+	sodium_memzero(subkey, sizeof subkey);
+	return frame;
+}
+
+/* --- its reports ---------------------------------------------------------- */
+
+/* On its way to disk. */
+struct report {
+	struct supervisor *sv;
+	uint64_t generation;
+	json_int_t serial;
+};
+
+static void
+on_durable(bool durable, void *arg)
+{
+	struct report *r = arg;
+	struct worker *worker = worker_find(r->sv->workers, r->generation);
+
+	if (worker != NULL && durable)
+		worker_ack(worker, r->serial, false);
+	else if (worker != NULL)
+		worker_reject(worker, "a report that could not be stored");
+	free(r);
+}
+
+static enum store_result
+add_spare(struct endpoint *ep, json_t *report, const char *password)
+{
+	struct store_spare spare = {
+		.wallet = (char *)json_string_value(json_object_get(report, "wallet")),
+		.stamp = (char *)json_string_value(json_object_get(report, "stamp")),
+	};
+	unsigned char *sealed = sealed_from_base64(password, &spare.password_size);
+	enum store_result result = STORE_CONFLICT;
+
+	snprintf(spare.spare_id, sizeof spare.spare_id, "%s", ep->new_spare_id);
+	spare.password = sealed;
+	if (sealed != NULL && spare.wallet != NULL && spare.stamp != NULL)
+		result = store_add_spare(ep->sv->store, ep->name, &spare, clock_wall_ms());
+	free(sealed);
+	return result;
+}
+
+/* The intent has a password, the result an address. */
+static bool
+on_report(void *owner, struct worker *worker, enum message_type type, json_t *frame, const char **why)
+{
+	struct endpoint *ep = owner;
+	json_t *spare = json_object_get(frame, "spare");
+	const char *password = json_string_value(json_object_get(spare, "password"));
+	const char *address = json_string_value(json_object_get(spare, "address"));
+	struct report *r;
+	enum store_result result;
+
+	*why = "a report that is not of its spare wallet";
+	if (type != MESSAGE_REPORT || !ep->tend_makes || (password == NULL) == (address == NULL))
+		return false;
+	result = password != NULL ? add_spare(ep, spare, password)
+	    : store_finish_spare(ep->sv->store, ep->new_spare_id, address);
+	r = result == STORE_OK ? malloc(sizeof *r) : NULL;
+	if (r == NULL) {
+		*why = result == STORE_FAILED ? "a report that could not be stored" : *why;
+		return false;
+	}
+	*r = (struct report){ep->sv, worker_generation(worker), json_integer_value(json_object_get(frame, "serial"))};
+	store_when_durable(ep->sv->store, on_durable, r);
+	return true;
+}
+
+/* --- its end -------------------------------------------------------------- */
+
+static void
+fail(struct endpoint *ep, const char *reason)
+{
+	if (ep->tend_makes)
+		log_warn("tend_failed", F_STR("endpoint", ep->name), F_STR("reason", reason));
+	endpoint_event(ep, ep->tend_makes ? ENDPOINT_EV_TEND_FAILED : ENDPOINT_EV_PROBE_FAILED, reason);
+}
+
+/* What was on record is not used any more. */
+static void
+note_lost_spare(struct endpoint *ep, json_t *finished)
+{
+	json_t *lost = json_object_get(finished, "lost");
+	const char *why = json_string_value(json_object_get(lost, "reason"));
+	bool polluted = json_is_true(json_object_get(lost, "polluted"));
+
+	if (why == NULL)
+		return;
+	ep->sv->metrics.spares_lost++;
+	ep->sv->metrics.pollutions += polluted ? 1 : 0;
+	log_warn(polluted ? "spare_polluted" : "spare_lost", F_STR("endpoint", ep->name), F_STR("reason", why));
+	if (!ep->tend_makes) /* else a new one has taken its place */
+		store_drop_spare(ep->sv->store, ep->name);
+	store_add_event(ep->sv->store, NULL, "spare_lost", json_pack("{s:s, s:b, s:s}", "name", ep->name,
+	    "polluted", polluted, "reason", why));
+}
+
+static void
+done(struct endpoint *ep, json_t *finished)
+{
+	const char *spare = json_string_value(json_object_get(finished, "spare"));
+
+	ep->last_rtt_ms = json_integer_value(json_object_get(finished, "rtt_ms"));
+	ep->sv->metrics.spares_made += json_is_true(json_object_get(finished, "made")) ? 1 : 0;
+	if (spare == NULL && ep->tend_makes) {
+		fail(ep, "the tend job made no spare wallet");
+		return;
+	}
+	endpoint_event(ep, spare != NULL ? ENDPOINT_EV_SPARE_READY : ENDPOINT_EV_PROBED, NULL);
+	if (spare != NULL && ep->state == ENDPOINT_PRIMED)
+		snprintf(ep->spare, sizeof ep->spare, "%s", spare);
 }
 
 static void
@@ -27,24 +184,26 @@ gone(void *owner, const struct worker_end *end)
 	char busy[160];
 
 	ep->tend = NULL;
+	note_lost_spare(ep, end->finished);
 	if (outcome == NULL) {
-		endpoint_event(ep, ENDPOINT_EV_PROBE_FAILED, end->why);
+		fail(ep, end->why);
 	} else if (strcmp(outcome, "done") == 0) {
-		ep->last_rtt_ms = json_integer_value(json_object_get(end->finished, "rtt_ms"));
-		endpoint_event(ep, ENDPOINT_EV_PROBED, NULL);
+		done(ep, end->finished);
 	} else if (strcmp(outcome, "busy") == 0) {
 		const char *holder = json_string_value(json_object_get(end->finished, "holder"));
 		const char *why = json_string_value(json_object_get(end->finished, "why"));
 		snprintf(busy, sizeof busy, "in use by %s", holder != NULL ? holder : "another process");
-		endpoint_event(ep, ENDPOINT_EV_PROBE_FAILED, why != NULL ? why : busy);
+		fail(ep, why != NULL ? why : busy);
 	} else if (cause != NULL && strcmp(cause, failure_cause_name(CAUSE_WRONG_NETWORK)) == 0) {
 		endpoint_event(ep, ENDPOINT_EV_FAULT, reason);
 	} else {
-		endpoint_event(ep, ENDPOINT_EV_PROBE_FAILED, reason != NULL ? reason : outcome);
+		fail(ep, reason != NULL ? reason : outcome);
 	}
 }
 
-static const struct worker_job tend_job = {.name = "tend", .start = start, .message = NULL, .gone = gone};
+static const struct worker_job tend_job = {.name = "tend", .start = start, .message = on_report, .gone = gone};
+
+/* --- its beginning -------------------------------------------------------- */
 
 /* The login is read anew for each look, so that a changed file is found. */
 static bool
@@ -65,20 +224,21 @@ read_login(struct endpoint *ep, char *why, size_t why_size)
 }
 
 void
-tend_start(struct endpoint *ep)
+tend_start(struct endpoint *ep, bool makes)
 {
 	char title[64], why[256];
 
+	ep->tend_makes = makes;
 	if (ep->sv->stopping) {
-		endpoint_event(ep, ENDPOINT_EV_PROBE_FAILED, "msigd is stopping");
+		fail(ep, "msigd is stopping");
 		return;
 	}
 	if (!read_login(ep, why, sizeof why)) {
-		endpoint_event(ep, ENDPOINT_EV_PROBE_FAILED, why);
+		fail(ep, why);
 		return;
 	}
 	snprintf(title, sizeof title, "tend %.50s", ep->name);
-	ep->tend = worker_new(ep->sv, &tend_job, ep, title, NULL, TEND_LIMIT_MS);
+	ep->tend = worker_new(ep->sv, &tend_job, ep, title, NULL, makes ? MAKE_LIMIT_MS : LOOK_LIMIT_MS);
 	if (ep->tend == NULL)
-		endpoint_event(ep, ENDPOINT_EV_PROBE_FAILED, "out of memory");
+		fail(ep, "out of memory");
 }

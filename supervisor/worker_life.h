@@ -12,7 +12,8 @@ enum worker_event {
 	WORKER_EV_SLOT,      /* fewer than four are starting: fork it */
 	WORKER_EV_NO_FORK,   /* there was no process to be had */
 	WORKER_EV_HELLO,
-	WORKER_EV_MESSAGE,   /* a report, publish, locked or log */
+	WORKER_EV_MESSAGE,   /* a report, publish, locked, reply or log */
+	WORKER_EV_SERVING,   /* it is a session now */
 	WORKER_EV_FINISHED,
 	WORKER_EV_GARBAGE,   /* no frame, or one that is not allowed now */
 	WORKER_EV_EOF,       /* fd 3 was closed at the other end */

@@ -147,6 +147,8 @@ event_of(enum message_type type)
 {
 	if (type == MESSAGE_HELLO)
 		return WORKER_EV_HELLO;
+	if (type == MESSAGE_SERVING)
+		return WORKER_EV_SERVING;
 	return type == MESSAGE_FINISHED ? WORKER_EV_FINISHED : WORKER_EV_MESSAGE;
 }
 
@@ -547,11 +549,28 @@ worker_find(struct worker_pool *pool, uint64_t generation)
 }
 
 void
-worker_ack(struct worker *w, json_int_t serial)
+worker_ack(struct worker *w, json_int_t serial, bool session)
 {
 	if (!message_allowed_to_worker(MESSAGE_ACK, w->state))
 		return;
-	channel_send(w->channel, json_pack("{s:s, s:I}", "type", message_type_name(MESSAGE_ACK), "serial", serial));
+	channel_send(w->channel, json_pack("{s:s, s:I, s:o*}", "type", message_type_name(MESSAGE_ACK), "serial", serial,
+	    "session", session ? json_true() : NULL));
+}
+
+void
+worker_hand_over(struct worker *w, const struct worker_job *job, void *owner)
+{
+	w->job = job;
+	w->owner = owner;
+}
+
+void
+worker_request(struct worker *w, json_int_t request_id)
+{
+	if (!message_allowed_to_worker(MESSAGE_REQUEST, w->state))
+		return;
+	channel_send(w->channel, json_pack("{s:s, s:I}", "type", message_type_name(MESSAGE_REQUEST),
+	    "request_id", request_id));
 }
 
 void

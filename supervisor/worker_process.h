@@ -33,10 +33,10 @@ struct worker_end {
 };
 
 struct worker_job {
-	const char *name;     /* "setup", "tend", "check" */
+	const char *name;     /* "setup", "session", "tend", "check", "trial" */
 	/* The job's own fields of the start frame; NULL: it cannot begin, and the worker is ended. */
 	json_t *(*start)(void *owner);
-	/* A report or publish. False: it is garbage. why says so to the log. */
+	/* A report, publish, serving or reply. False: it is garbage. why says so to the log. */
 	bool (*message)(void *owner, struct worker *worker, enum message_type type, json_t *frame, const char **why);
 	/* It is gone. Called once; the worker is freed after it. */
 	void (*gone)(void *owner, const struct worker_end *end);
@@ -55,8 +55,13 @@ struct worker *worker_new(struct supervisor *sv, const struct worker_job *job, v
 uint64_t worker_generation(const struct worker *worker);
 struct worker *worker_find(struct worker_pool *pool, uint64_t generation);
 
-/* Answers a report or publish. */
-void worker_ack(struct worker *worker, json_int_t serial);
+/* Answers a report or publish. session: with that of a publish, and the worker
+ * goes on as a session. */
+void worker_ack(struct worker *worker, json_int_t serial, bool session);
+/* It belongs to somebody else from now on, who hears of its messages and its end. */
+void worker_hand_over(struct worker *worker, const struct worker_job *job, void *owner);
+/* Asks a worker that is SERVING. */
+void worker_request(struct worker *worker, json_int_t request_id);
 /* It said something that cannot be: it is killed. */
 void worker_reject(struct worker *worker, const char *why);
 /* It is to end at the next step. */

@@ -1,21 +1,8 @@
 /* The check job: the wallets of a Ready escrow are opened from disk with their
  * passwords, and are what they should be. Changes nothing. */
-#include <string.h>
-
 #include "worker/job.h"
 
 static int checked;
-
-static bool
-take_right_address(struct party *p, json_t *result)
-{
-	if (!take_address(p, result))
-		return false;
-	if (strcmp(p->address, p->job->address) == 0)
-		return true;
-	job_fail(p->job, p, p->op->method, CAUSE_GATE, false, "wallet %s: its address is not that of the escrow", p->wallet);
-	return false;
-}
 
 static const struct op check_script[] = {
 	{.method = "open_wallet", .params = params_open},

@@ -160,13 +160,22 @@ on_closed(struct party *p)
 		job_finish(p->job, "done", json_pack("{s:b}", "clean", !p->job->unclean));
 }
 
+void
+gate_close(struct job *job)
+{
+	job->published = true; /* nothing can fail any more */
+	for (int i = 0; i < job->party_count && !job->ended; i++)
+		job_run_script(&job->parties[i], close_script, on_closed);
+}
+
 bool
 gate_acked(struct job *job, json_int_t serial)
 {
 	if (published == 0 || serial != published)
 		return false;
-	job->published = true;
-	for (int i = 0; i < job->party_count && !job->ended; i++)
-		job_run_script(&job->parties[i], close_script, on_closed);
+	if (job->keep)
+		session_go_on(job);
+	else
+		gate_close(job);
 	return true;
 }

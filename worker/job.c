@@ -46,6 +46,15 @@ send_frame(struct job *job, enum message_type type, json_t *frame)
 }
 
 void
+job_send(struct job *job, enum message_type type, json_t *frame)
+{
+	if (job->ended)
+		json_decref(frame);
+	else
+		send_frame(job, type, frame);
+}
+
+void
 job_finish(struct job *job, const char *outcome, json_t *fields)
 {
 	json_t *frame = fields != NULL ? fields : json_object();
@@ -132,6 +141,19 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	job_fail(job, NULL, NULL, CAUSE_TIMEOUT, false, "the time was over after %s", after);
 	if (job->published)
 		job_finish(job, "done", json_pack("{s:b}", "clean", 0));
+}
+
+void
+job_limit(struct job *job, int64_t ms)
+{
+	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+
+	job->began_ms = clock_monotonic_ms();
+	job->deadline_ms = job->began_ms + ms;
+	if (ms > 0)
+		event_add(job->deadline, &tv);
+	else
+		event_del(job->deadline);
 }
 
 /* --- reports -------------------------------------------------------------- */
@@ -260,20 +282,46 @@ take_endpoint(struct party *p, json_t *endpoint)
 	return p->url[0] != '\0' && p->wallet_dir != NULL && p->rpc != NULL;
 }
 
-/* check: the password comes sealed, from the store. */
+/* The password of a wallet that exists comes sealed, from the store. */
 static bool
-unseal_password(struct party *p, const char *sealed)
+unseal_password(const unsigned char *subkey, const struct seal_place *place, const char *sealed, char out[PASSWORD_MAX])
 {
-	struct seal_place place = {p->job->escrow_id, p->job->attempt, p->role, 0, SEAL_PASSWORD};
 	size_t size;
-	unsigned char *plain = unseal_base64(p->job->subkey, &place, sealed, &size);
+	unsigned char *plain = unseal_base64(subkey, place, sealed, &size);
 
 	if (plain == NULL)
 		return false;
-	snprintf(p->password, sizeof p->password, "%s", (char *)plain);
+	snprintf(out, PASSWORD_MAX, "%s", (char *)plain);
 	sodium_memzero(plain, size);
 	free(plain);
 	return true;
+}
+
+static bool
+take_subkey(json_t *object, unsigned char subkey[SEAL_KEY_BYTES])
+{
+	const char *text = json_string_value(json_object_get(object, "subkey"));
+	size_t size;
+
+	return text != NULL && sodium_base642bin(subkey, SEAL_KEY_BYTES, text, strlen(text), NULL, &size, NULL,
+	    sodium_base64_VARIANT_ORIGINAL) == 0 && size == SEAL_KEY_BYTES;
+}
+
+static bool
+take_spare(struct party *p, json_t *json)
+{
+	struct spare *spare = &p->spare;
+	struct seal_place place = {spare->id, 0, ROLE_ANY, 0, SEAL_PASSWORD};
+	const char *password = json_string_value(json_object_get(json, "password"));
+
+	if (json == NULL)
+		return true;
+	copy_text(spare->id, sizeof spare->id, json, "spare_id");
+	copy_text(spare->wallet, sizeof spare->wallet, json, "wallet");
+	copy_text(spare->stamp, sizeof spare->stamp, json, "stamp");
+	copy_text(spare->address, sizeof spare->address, json, "address");
+	return spare->id[0] != '\0' && spare->wallet[0] != '\0' && spare->stamp[0] != '\0' && password != NULL &&
+	    take_subkey(json, spare->subkey) && unseal_password(spare->subkey, &place, password, spare->password);
 }
 
 static bool
@@ -282,6 +330,7 @@ take_party(struct job *job, json_t *participant)
 	struct party *p = &job->parties[job->party_count];
 	const char *role = json_string_value(json_object_get(participant, "role"));
 	const char *password = json_string_value(json_object_get(participant, "password"));
+	struct seal_place place;
 
 	if (job->party_count == ROLE_COUNT || role == NULL || !role_parse(role, false, &p->role))
 		return false;
@@ -293,23 +342,22 @@ take_party(struct job *job, json_t *participant)
 	job->party_count++;
 	copy_text(p->wallet, sizeof p->wallet, participant, "wallet");
 	copy_text(p->stamp, sizeof p->stamp, participant, "stamp");
-	if (p->wallet[0] == '\0' || !take_endpoint(p, json_object_get(participant, "endpoint")))
+	if (p->wallet[0] == '\0' || !take_endpoint(p, json_object_get(participant, "endpoint")) ||
+	    !take_spare(p, json_object_get(participant, "spare")))
 		return false;
-	return password == NULL || unseal_password(p, password);
+	place = (struct seal_place){job->escrow_id, job->attempt, p->role, 0, SEAL_PASSWORD};
+	return password == NULL || unseal_password(job->subkey, &place, password, p->password);
 }
 
 static bool
 take_escrow(struct job *job, json_t *start)
 {
 	const char *id = json_string_value(json_object_get(start, "escrow_id"));
-	const char *subkey = json_string_value(json_object_get(start, "subkey"));
 	const char *gate = json_string_value(json_object_get(start, "gate"));
 	json_t *participant;
-	size_t i, size;
+	size_t i;
 
-	if (id == NULL || subkey == NULL || !uuid_normalise(id, job->escrow_id) ||
-	    sodium_base642bin(job->subkey, sizeof job->subkey, subkey, strlen(subkey), NULL, &size, NULL,
-	    sodium_base64_VARIANT_ORIGINAL) != 0 || size != sizeof job->subkey)
+	if (id == NULL || !uuid_normalise(id, job->escrow_id) || !take_subkey(start, job->subkey))
 		return false;
 	job->attempt = (int)json_integer_value(json_object_get(start, "attempt"));
 	job->reopen = gate != NULL && strcmp(gate, "reopen") == 0;
@@ -330,12 +378,31 @@ take_setup(struct job *job, json_t *start)
 }
 
 static bool
-take_single_endpoint(struct job *job, json_t *start)
+take_tend(struct job *job, json_t *start)
 {
-	job->parties[0].job = job;
-	job->parties[0].role = ROLE_ANY;
+	struct party *p = &job->parties[0];
+	json_t *make = json_object_get(start, "make");
+
+	p->job = job;
+	p->role = ROLE_ANY;
 	job->party_count = 1;
-	return take_endpoint(&job->parties[0], json_object_get(start, "endpoint"));
+	copy_text(job->new_spare_id, sizeof job->new_spare_id, make, "spare_id");
+	if (make != NULL && (job->new_spare_id[0] == '\0' || !take_subkey(make, job->new_spare_subkey)))
+		return false;
+	return take_endpoint(p, json_object_get(start, "endpoint")) && take_spare(p, json_object_get(start, "spare"));
+}
+
+static void
+stop_if_idle(struct job *job)
+{
+	job_stop_if_idle(job);
+}
+
+/* What it has not finished is thrown away by the next one. */
+static void
+stop_at_once(struct job *job)
+{
+	job_finish(job, "stopped", NULL);
 }
 
 static const struct {
@@ -343,10 +410,12 @@ static const struct {
 	bool (*take)(struct job *job, json_t *start);
 	void (*begin)(struct job *job);
 	void (*acked)(struct job *job, json_int_t serial);
+	void (*stop)(struct job *job);
 } kinds[] = {
-	{"setup", take_setup, setup_begin, setup_acked},
-	{"tend", take_single_endpoint, tend_begin, NULL},
-	{"check", take_escrow, check_begin, NULL},
+	{"setup", take_setup, setup_begin, setup_acked, setup_stop},
+	{"session", take_escrow, session_begin, NULL, session_stop},
+	{"tend", take_tend, tend_begin, tend_acked, stop_at_once},
+	{"check", take_escrow, check_begin, NULL, stop_if_idle},
 };
 
 static bool
@@ -357,6 +426,7 @@ take_kind(struct job *job, json_t *start)
 			continue;
 		job->begin = kinds[i].begin;
 		job->acked = kinds[i].acked;
+		job->stop = kinds[i].stop;
 		return kinds[i].take(job, start);
 	}
 	return false;
@@ -368,12 +438,9 @@ job_init(struct job *job, json_t *start, const char **why)
 	const char *network = json_string_value(json_object_get(start, "network"));
 	const char *lock_dir = json_string_value(json_object_get(start, "lock_dir"));
 	int64_t timeout_ms = json_integer_value(json_object_get(start, "timeout_ms"));
-	struct timeval limit = {timeout_ms / 1000, (timeout_ms % 1000) * 1000};
 
 	*why = "a start frame that is not complete";
 	job->generation = json_integer_value(json_object_get(start, "generation"));
-	job->began_ms = clock_monotonic_ms();
-	job->deadline_ms = job->began_ms + timeout_ms;
 	job->rpc = rpc_client_new(job->base);
 	job->deadline = evtimer_new(job->base, on_deadline, job);
 	job->lock_retry = evtimer_new(job->base, on_lock_retry, job);
@@ -381,11 +448,11 @@ job_init(struct job *job, json_t *start, const char **why)
 	if (job->rpc == NULL || job->deadline == NULL || job->lock_retry == NULL || lock_dir == NULL || network == NULL ||
 	    timeout_ms <= 0 || !network_parse(network, &job->network) || (job->lock_dir = strdup(lock_dir)) == NULL)
 		return false;
-	event_add(job->deadline, &limit);
+	job_limit(job, timeout_ms);
 	return take_kind(job, start);
 }
 
-static void
+void
 wipe_text(char **text)
 {
 	if (*text != NULL)
@@ -408,6 +475,7 @@ job_clear(struct job *job)
 		if (p->delayed != NULL)
 			event_free(p->delayed);
 		sodium_memzero(p->password, sizeof p->password);
+		sodium_memzero(&p->spare, sizeof p->spare);
 	}
 	rpc_client_free(job->rpc);
 	for (int i = 0; i < job->lock_count; i++)
@@ -418,4 +486,5 @@ job_clear(struct job *job)
 		event_free(job->lock_retry);
 	free(job->lock_dir);
 	sodium_memzero(job->subkey, sizeof job->subkey);
+	sodium_memzero(job->new_spare_subkey, sizeof job->new_spare_subkey);
 }

@@ -34,6 +34,19 @@ enum {
 struct job;
 struct party;
 
+/* A wallet that was made in advance. */
+struct spare {
+	char id[UUID_TEXT];       /* "": there is none */
+	unsigned char subkey[SEAL_KEY_BYTES];
+	char wallet[128];
+	char stamp[STAMP_MAX];
+	char password[PASSWORD_MAX];
+	char address[ADDRESS_MAX];/* "": it was not finished */
+	bool lost;                /* it is not what it should be, or not there */
+	bool polluted;            /* it was made a multisig wallet */
+	char why[RPC_WHY_MAX];    /* it is lost */
+};
+
 /* One call of a script. */
 struct op {
 	const char *method;
@@ -42,6 +55,9 @@ struct op {
 	bool (*take)(struct party *party, json_t *result);
 	/* Whether this party needs the call at all. NULL: always. */
 	bool (*wanted)(struct party *party);
+	/* The wallet-rpc answered with an error: true if that is as good as an answer.
+	 * NULL: it never is, beside accepted_error. */
+	bool (*refused)(struct party *party, const struct rpc_result *result);
 	/* An error with this code is as good as an answer (take is not called). 0: none. */
 	int accepted_error;
 	/* The call the step is about: its time is the step's. */
@@ -63,6 +79,8 @@ struct party {
 	char stamp[STAMP_MAX];
 	char password[PASSWORD_MAX];
 	char address[ADDRESS_MAX];
+	struct spare spare;       /* the wallet it is to use, or that is on record (tend) */
+	bool closed;              /* a wallet that was open there was closed */
 	char *message;            /* its message of the round, secret, or NULL */
 	char *previous;           /* of the round before, likewise: what it said and the others process now */
 	char *seed;               /* secret, or NULL */
@@ -80,7 +98,7 @@ struct job {
 	struct channel *channel;
 	struct rpc_client *rpc;
 	int64_t generation;
-	char name[16];            /* "setup", "tend", "check" */
+	char name[16];            /* "setup", "session", "tend", "check", "trial" */
 	char escrow_id[UUID_TEXT];/* or "" */
 	int attempt;
 	enum network network;
@@ -91,7 +109,9 @@ struct job {
 	struct event *deadline;
 	unsigned char subkey[SEAL_KEY_BYTES];
 	char *lock_dir;
-	char address[ADDRESS_MAX];/* check: what the wallets must have */
+	char address[ADDRESS_MAX];/* check, session: what the wallets must have */
+	char new_spare_id[UUID_TEXT]; /* tend: of the one that is to be made; "": none is */
+	unsigned char new_spare_subkey[SEAL_KEY_BYTES];
 	struct party parties[ROLE_COUNT];
 	int party_count;
 	struct lock locks[LOCKS_MAX];
@@ -101,12 +121,15 @@ struct job {
 	json_int_t acked_serial;  /* of the last ack */
 	int unacked;
 	bool stopping;            /* no new step */
+	bool keep;                /* the ack of publish said: go on as the escrow's session */
 	bool published;           /* the address is committed: nothing can fail any more */
+	bool serving;             /* a session: waits for requests */
 	bool ended;               /* finished was sent: nothing happens any more */
 	bool unclean;             /* after publication something went wrong: a wallet may still be open */
 	int exit_status;
 	void (*begin)(struct job *job);   /* the locks are held */
-	void (*acked)(struct job *job, json_int_t serial);
+	void (*acked)(struct job *job, json_int_t serial); /* NULL: it reports nothing */
+	void (*stop)(struct job *job);    /* a stop was asked for */
 };
 
 /* --- life (job.c) --------------------------------------------------------- */
@@ -115,6 +138,8 @@ struct job {
 bool job_init(struct job *job, json_t *start, const char **why);
 /* Wipes and frees. */
 void job_clear(struct job *job);
+/* The same of one text from malloc, or NULL. */
+void wipe_text(char **text);
 
 /* Takes the locks, then calls job->begin. */
 void job_take_locks(struct job *job);
@@ -135,6 +160,22 @@ void job_fail(struct job *job, struct party *party, const char *call, enum failu
 
 /* A stop was asked for and nothing is under way: ends as stopped, true. */
 bool job_stop_if_idle(struct job *job);
+
+/* Sends any other frame. */
+void job_send(struct job *job, enum message_type type, json_t *frame);
+
+/* The time that is left to it, from now; 0: as much as it likes. */
+void job_limit(struct job *job, int64_t ms);
+
+/* --- spares (spare.c) ------------------------------------------------------ */
+
+/* Proves that the spare is the wallet that is open, as it was created; changes
+ * nothing, closes what is no spare, and calls done: party->spare.lost tells. */
+void spare_prove(struct party *party, void (*done)(struct party *party));
+/* The same, after opening it from disk. */
+void spare_open(struct party *party, void (*done)(struct party *party));
+/* {polluted, reason} of one that is lost. */
+json_t *spare_lost_json(const struct spare *spare);
 
 /* --- wallets (wallet.c) --------------------------------------------------- */
 
@@ -161,12 +202,21 @@ bool take_multisig(struct party *party, json_t *result);  /* 2 of 3; sets ready 
 bool take_ready(struct party *party, json_t *result);     /* 2 of 3 and ready */
 json_t *params_account(struct party *party);       /* get_address */
 bool take_address(struct party *party, json_t *result);
+bool take_right_address(struct party *party, json_t *result); /* the one that the job was told */
 json_t *params_address(struct party *party);       /* validate_address */
 bool take_validity(struct party *party, json_t *result);
 json_t *params_mnemonic(struct party *party);      /* query_key */
 bool take_seed(struct party *party, json_t *result);
 json_t *params_open(struct party *party);          /* open_wallet */
 json_t *params_no_save(struct party *party);       /* close_wallet */
+bool take_closed(struct party *party, json_t *result);
+
+/* A new wallet's password, into party->password; sealed, as base64 from malloc,
+ * or NULL when out of memory. And what makes a stamp the only one of its kind. */
+enum { NONCE_TEXT = 33 };
+char *wallet_new_password(struct party *party, const unsigned char subkey[SEAL_KEY_BYTES],
+    const struct seal_place *place);
+void wallet_nonce(char out[NONCE_TEXT]);
 
 /* Whether an address is what make_multisig shows before there is one: its spend
  * key is the identity, so that base58 places 11 to 43 are all '1'. */
@@ -176,8 +226,20 @@ bool address_is_placeholder(const char *address);
 
 void setup_begin(struct job *job);
 void setup_acked(struct job *job, json_int_t serial);
+void setup_stop(struct job *job);
 void tend_begin(struct job *job);
+void tend_acked(struct job *job, json_int_t serial);
 void check_begin(struct job *job);
+
+/* The wallets of a Ready escrow stay open for requests. From disk, or after the
+ * set-up. session_stop: a stop was asked for, or came before. */
+void session_begin(struct job *job);
+void session_go_on(struct job *job);
+void session_request(struct job *job, json_t *request);
+void session_stop(struct job *job);
+
+/* Closes the wallets and ends the job as done. */
+void gate_close(struct job *job);
 
 /* --- the gate (gate.c), after the last round ------------------------------ */
 

@@ -79,6 +79,7 @@ on_ack(json_t *frame)
 	}
 	job.acked_serial = serial;
 	job.unacked--;
+	job.keep = json_is_true(json_object_get(frame, "session"));
 	job.acked(&job, serial);
 }
 
@@ -86,6 +87,7 @@ static void
 on_frame(json_t *frame, void *arg)
 {
 	static bool started;
+	enum worker_state state = !started ? WORKER_STARTING : job.serving ? WORKER_SERVING : WORKER_WORKING;
 	const char *name = json_string_value(json_object_get(frame, "type"));
 	enum message_type type;
 
@@ -94,7 +96,7 @@ on_frame(json_t *frame, void *arg)
 		return;
 	/* start comes first, and once */
 	if (name == NULL || !message_type_parse(name, &type) || (type == MESSAGE_START) == started ||
-	    !message_allowed_to_worker(type, started ? WORKER_WORKING : WORKER_STARTING)) {
+	    !message_allowed_to_worker(type, state)) {
 		leave(WORKER_EXIT_PROTOCOL);
 		return;
 	}
@@ -103,7 +105,9 @@ on_frame(json_t *frame, void *arg)
 		on_start(frame);
 	} else if (type == MESSAGE_STOP) {
 		job.stopping = true;
-		job_stop_if_idle(&job);
+		job.stop(&job);
+	} else if (type == MESSAGE_REQUEST) {
+		session_request(&job, frame);
 	} else {
 		on_ack(frame);
 	}

@@ -18,31 +18,42 @@
 
 /* --- intents and results -------------------------------------------------- */
 
-/* Password and stamp are made here, and are on disk before create_wallet. */
-static json_t *
-create_intent(struct party *p, json_t *intent)
+static void
+make_stamp(struct party *p)
 {
-	struct seal_place place = {p->job->escrow_id, p->job->attempt, p->role, 0, SEAL_PASSWORD};
-	unsigned char random[32], nonce[16];
-	char hex[sizeof nonce * 2 + 1], *sealed;
+	char nonce[NONCE_TEXT], *text;
 	json_t *stamp;
-	char *text;
 
-	randombytes_buf(random, sizeof random);
-	sodium_bin2hex(p->password, sizeof p->password, random, sizeof random);
-	sodium_memzero(random, sizeof random);
-	randombytes_buf(nonce, sizeof nonce);
-	sodium_bin2hex(hex, sizeof hex, nonce, sizeof nonce);
+	wallet_nonce(nonce);
 	stamp = json_pack("{s:s, s:i, s:s, s:s}", "escrow_id", p->job->escrow_id, "attempt", p->job->attempt,
-	    "role", role_name(p->role), "nonce", hex);
+	    "role", role_name(p->role), "nonce", nonce);
 	text = json_dumps(stamp, JSON_COMPACT);
 	snprintf(p->stamp, sizeof p->stamp, "%s", text != NULL ? text : "");
 	free(text);
 	json_decref(stamp);
-	sealed = seal_base64(p->job->subkey, &place, p->password, strlen(p->password));
+}
+
+/* Password and stamp are on disk before create_wallet. A spare keeps its
+ * password, sealed anew for the escrow. */
+static json_t *
+create_intent(struct party *p, json_t *intent)
+{
+	struct seal_place place = {p->job->escrow_id, p->job->attempt, p->role, 0, SEAL_PASSWORD};
+	char *sealed;
+
+	make_stamp(p);
+	if (party_uses_spare(p)) {
+		strcpy(p->wallet, p->spare.wallet);
+		strcpy(p->password, p->spare.password);
+		sealed = seal_base64(p->job->subkey, &place, p->password, strlen(p->password));
+	} else {
+		sealed = wallet_new_password(p, p->job->subkey, &place);
+	}
 	json_object_set_new(intent, "wallet", json_string(p->wallet));
 	json_object_set_new(intent, "stamp", json_string(p->stamp));
 	json_object_set_new(intent, "password", json_string(sealed != NULL ? sealed : ""));
+	if (p->spare.lost)
+		json_object_set_new(intent, "lost_spare", spare_lost_json(&p->spare));
 	free(sealed);
 	return intent;
 }
@@ -126,7 +137,7 @@ everyone(const struct job *job)
 static void
 run_step(struct party *p)
 {
-	job_run_script(p, step_script(p->round), on_step_done);
+	job_run_script(p, step_script(p), on_step_done);
 }
 
 static void
@@ -288,8 +299,8 @@ setup_acked(struct job *job, json_int_t serial)
 	}
 }
 
-void
-setup_begin(struct job *job)
+static void
+intend_create(struct job *job)
 {
 	json_t *intents = json_array();
 
@@ -301,4 +312,42 @@ setup_begin(struct job *job)
 	}
 	expect_ack(job_report(job, MESSAGE_REPORT, json_pack("{s:[], s:o}", "results", "intents", intents)),
 	    everyone(job), false);
+}
+
+static void
+on_spare_proven(struct party *p)
+{
+	arrived |= 1u << (p - p->job->parties);
+	if (arrived != everyone(p->job))
+		return;
+	arrived = 0;
+	intend_create(p->job);
+}
+
+/* What a spare is worth is seen before anything is intended. */
+void
+setup_begin(struct job *job)
+{
+	if (job_stop_if_idle(job))
+		return;
+	for (int i = 0; i < job->party_count; i++)
+		arrived |= job->parties[i].spare.id[0] == '\0' ? 1u << i : 0;
+	if (arrived == everyone(job)) {
+		arrived = 0;
+		intend_create(job);
+		return;
+	}
+	for (int i = 0; i < job->party_count && !job->ended; i++) {
+		if (job->parties[i].spare.id[0] != '\0')
+			spare_prove(&job->parties[i], on_spare_proven);
+	}
+}
+
+void
+setup_stop(struct job *job)
+{
+	if (job->serving)
+		session_stop(job);
+	else
+		job_stop_if_idle(job);
 }

@@ -168,6 +168,26 @@ static const struct op create_script[] = {
 	{.method = NULL},
 };
 
+/* What is open is known to be the spare as it was created (spare.c). */
+static bool
+take_stamp_of_spare(struct party *p, json_t *result)
+{
+	const char *value = json_string_value(json_object_get(result, "value"));
+
+	if (value != NULL && strcmp(value, p->spare.stamp) == 0)
+		return true;
+	job_fail(p->job, p, p->op->method, CAUSE_STAMP_MISMATCH, false, "another wallet is open there: its stamp is not "
+	    "that of the spare %s; does another program use this endpoint?", p->spare.wallet);
+	return false;
+}
+
+static const struct op spare_script[] = {
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp_of_spare},
+	{.method = "set_attribute", .params = params_stamp, .main = true},
+	{.method = "store"},
+	{.method = NULL},
+};
+
 /* Writes nothing to disk (MONERO.md), so there is nothing to store. */
 static const struct op prepare_script[] = {
 	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
@@ -220,8 +240,14 @@ step_writes(int round)
 	return round != ROUND_PREPARE;
 }
 
-const struct op *
-step_script(int round)
+bool
+party_uses_spare(const struct party *p)
 {
-	return steps[step_of(round)].script;
+	return p->spare.id[0] != '\0' && !p->spare.lost;
+}
+
+const struct op *
+step_script(const struct party *p)
+{
+	return p->round == ROUND_CREATE && party_uses_spare(p) ? spare_script : steps[step_of(p->round)].script;
 }

@@ -13,8 +13,11 @@ const char *step_call(int round);
 /* Whether the wallet's files change: then its .keys belong to the result. */
 bool step_writes(int round);
 
-/* Runs with party->round set to that round; leaves party->message (unless the
+/* Whether create_wallet is done by taking the spare. */
+bool party_uses_spare(const struct party *party);
+
+/* The calls of the step of party->round; leaves party->message (unless the
  * wallet has nothing more to say), party->ready and party->main_ms. */
-const struct op *step_script(int round);
+const struct op *step_script(const struct party *party);
 
 #endif

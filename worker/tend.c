@@ -1,13 +1,125 @@
-/* The tend job: is there a wallet-rpc, how fast does it answer, and is no
- * wallet left open in it? */
+/*
+ * The tend job: is there a wallet-rpc, how fast does it answer, and is no wallet
+ * open in it but its spare? When told to make one, it leaves a spare open there:
+ * the one on record, or a new one.
+ */
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
-#include "worker/job.h"
+#include "common/log.h"
+#include "worker/steps.h"
 
 static int64_t asked_ms, rtt_ms;
 static json_int_t version;
-static bool closed_wallet;
+static json_int_t intended, made; /* serials of the reports, 0: not sent */
+static json_t *lost;              /* what is on record is not used any more, and why */
+
+static void
+finish(struct party *p, const char *spare)
+{
+	char text[32];
+
+	snprintf(text, sizeof text, "%lld.%lld", (long long)(version >> 16), (long long)(version & 0xffff));
+	job_finish(p->job, "done", json_pack("{s:I, s:s, s:b, s:s*, s:b, s:o*}", "rtt_ms", (json_int_t)rtt_ms,
+	    "version", text, "closed_wallet", p->closed, "spare", spare, "made", made != 0, "lost", lost));
+}
+
+/* --- a new spare ---------------------------------------------------------- */
+
+/* create_wallet was begun and nobody knows what came of it: nothing that it left
+ * was ever used. Its endpoint has answered since, so it is over. */
+static void
+remove_unfinished(const struct party *p)
+{
+	static const char *const suffixes[] = {"", ".keys", ".address.txt"};
+	char path[PATH_MAX];
+
+	if (p->wallet_dir[0] == '\0' || p->spare.wallet[0] == '\0' || p->spare.address[0] != '\0')
+		return;
+	for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+		snprintf(path, sizeof path, "%.3800s/%s%s", p->wallet_dir, p->spare.wallet, suffixes[i]);
+		if (unlink(path) == 0)
+			log_debug("spare_file_removed", F_STR("endpoint", p->endpoint), F_STR("file", path));
+	}
+}
+
+static void
+make_new(struct party *p)
+{
+	struct job *job = p->job;
+	struct seal_place place = {job->new_spare_id, 0, ROLE_ANY, 0, SEAL_PASSWORD};
+	char *sealed, nonce[NONCE_TEXT];
+
+	if (job_stop_if_idle(job))
+		return;
+	remove_unfinished(p);
+	snprintf(p->wallet, sizeof p->wallet, "msigd-%s", job->new_spare_id);
+	wallet_nonce(nonce);
+	snprintf(p->stamp, sizeof p->stamp, "{\"spare\":\"%s\",\"nonce\":\"%s\"}", job->new_spare_id, nonce);
+	sealed = wallet_new_password(p, job->new_spare_subkey, &place);
+	intended = job_report(job, MESSAGE_REPORT, json_pack("{s:{s:s, s:s, s:s}}", "spare", "wallet", p->wallet,
+	    "stamp", p->stamp, "password", sealed != NULL ? sealed : ""));
+	free(sealed);
+}
+
+static void
+on_created(struct party *p)
+{
+	made = job_report(p->job, MESSAGE_REPORT, json_pack("{s:{s:s}}", "spare", "address", p->address));
+}
+
+void
+tend_acked(struct job *job, json_int_t serial)
+{
+	struct party *p = &job->parties[0];
+
+	if (serial == made) {
+		finish(p, p->wallet);
+	} else if (serial == intended && !job->stopping) {
+		p->round = ROUND_CREATE;
+		job_run_script(p, step_script(p), on_created);
+	}
+}
+
+/* --- the one on record ---------------------------------------------------- */
+
+static void
+on_opened(struct party *p)
+{
+	if (!p->spare.lost) {
+		finish(p, p->spare.wallet);
+		return;
+	}
+	lost = spare_lost_json(&p->spare);
+	make_new(p);
+}
+
+static void
+on_proven(struct party *p)
+{
+	bool makes = p->job->new_spare_id[0] != '\0';
+
+	if (!p->spare.lost) {
+		finish(p, p->spare.wallet);
+	} else if (p->spare.polluted) {
+		lost = spare_lost_json(&p->spare);
+		if (makes)
+			make_new(p);
+		else
+			finish(p, NULL);
+	} else if (!makes) {
+		finish(p, NULL); /* it can still be opened, another time */
+	} else if (p->spare.address[0] == '\0') {
+		make_new(p);
+	} else {
+		spare_open(p, on_opened);
+	}
+}
+
+/* --- looking -------------------------------------------------------------- */
 
 static bool
 take_version(struct party *p, json_t *result)
@@ -20,36 +132,23 @@ take_version(struct party *p, json_t *result)
 	return false;
 }
 
-static bool
-take_closed(struct party *p, json_t *result)
-{
-	(void)p;
-	(void)result;
-	closed_wallet = true;
-	return true;
-}
-
-/* What a dead job left open was stored after its last step; whatever came later
- * nobody knows, so it is not saved. */
-static const struct op tend_script[] = {
+static const struct op look_script[] = {
 	{.method = "get_version", .take = take_version},
-	{.method = "close_wallet", .params = params_no_save, .take = take_closed, .accepted_error = -13 /* none is open */},
 	{.method = NULL},
 };
 
+/* Also where no spare is on record: then whatever is open is none, and closed.
+ * What a dead job left open was stored after its last step; whatever came later
+ * nobody knows, so it is not saved. */
 static void
-on_done(struct party *p)
+on_looked(struct party *p)
 {
-	char text[32];
-
-	snprintf(text, sizeof text, "%lld.%lld", (long long)(version >> 16), (long long)(version & 0xffff));
-	job_finish(p->job, "done", json_pack("{s:I, s:s, s:b}", "rtt_ms", (json_int_t)rtt_ms, "version", text,
-	    "closed_wallet", closed_wallet));
+	spare_prove(p, on_proven);
 }
 
 void
 tend_begin(struct job *job)
 {
 	asked_ms = clock_monotonic_ms();
-	job_run_script(&job->parties[0], tend_script, on_done);
+	job_run_script(&job->parties[0], look_script, on_looked);
 }

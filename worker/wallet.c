@@ -78,6 +78,7 @@ on_answer(const struct rpc_result *r, void *arg)
 
 	if (p->job->ended)
 		return;
+	accepted = accepted || (r->outcome == RPC_ERROR && op->refused != NULL && op->refused(p, r));
 	if (op->main)
 		p->main_ms = r->duration_ms;
 	if (r->outcome != RPC_ANSWERED && !accepted)
@@ -236,6 +237,17 @@ take_address(struct party *p, json_t *result)
 	return false;
 }
 
+bool
+take_right_address(struct party *p, json_t *result)
+{
+	if (!take_address(p, result))
+		return false;
+	if (strcmp(p->address, p->job->address) == 0)
+		return true;
+	job_fail(p->job, p, p->op->method, CAUSE_GATE, false, "wallet %s: its address is not that of the escrow", p->wallet);
+	return false;
+}
+
 json_t *
 params_address(struct party *p)
 {
@@ -298,6 +310,36 @@ params_no_save(struct party *p)
 {
 	(void)p;
 	return json_pack("{s:b}", "autosave_current", 0);
+}
+
+bool
+take_closed(struct party *p, json_t *result)
+{
+	(void)result;
+	p->closed = true;
+	return true;
+}
+
+/* --- what a new wallet needs ---------------------------------------------- */
+
+char *
+wallet_new_password(struct party *p, const unsigned char subkey[SEAL_KEY_BYTES], const struct seal_place *place)
+{
+	unsigned char random[32];
+
+	randombytes_buf(random, sizeof random);
+	sodium_bin2hex(p->password, sizeof p->password, random, sizeof random);
+	sodium_memzero(random, sizeof random);
+	return seal_base64(subkey, place, p->password, strlen(p->password));
+}
+
+void
+wallet_nonce(char out[NONCE_TEXT])
+{
+	unsigned char random[(NONCE_TEXT - 1) / 2];
+
+	randombytes_buf(random, sizeof random);
+	sodium_bin2hex(out, NONCE_TEXT, random, sizeof random);
 }
 
 /* --- the .keys file ------------------------------------------------------- */

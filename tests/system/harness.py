@@ -428,7 +428,8 @@ def section(name, target, **options):
 
 class Msigd:
     """An msigd with folders of its own. `endpoints` are WalletRpcs, Proxies or
-    section()s; other keywords are keys of the configuration."""
+    section()s; other keywords are keys of the configuration. Without spares and
+    sessions, unless a test is about them."""
 
     def __init__(self, folder, endpoints=(), managed=None, stage=STAGE, wrap=(), extra="", **keys):
         self.folder, self.stage, self.wrap = Path(folder), Path(stage), list(wrap)
@@ -437,7 +438,7 @@ class Msigd:
         self.conf, self.log = self.folder / "msigd.conf", self.folder / "log"
         self.socket = Path(keys.get("socket", self.run / "msigd.sock"))
         self.keys = {"state-dir": self.state, "run-dir": self.run, "lock-dir": self.locks, "log-level": "debug",
-                     "log-format": "json", **{k.replace("_", "-"): v for k, v in keys.items()}}
+                     "log-format": "json", "spares": "false", "session-max": 0, **{k.replace("_", "-"): v for k, v in keys.items()}}
         self.state = Path(self.keys["state-dir"])
         self.wallets = Path(self.keys.get("wallet-dir", self.state / "wallets"))
         self.extra, self.managed = extra, managed

@@ -65,11 +65,15 @@ every_limited_state_ends_in_sigkill(void **state)
 	(void)state;
 	for (int s = WORKER_STARTING; s < WORKER_GONE; s++) {
 		enum worker_state at = (enum worker_state)s;
+		if (s == WORKER_SERVING)
+			continue; /* as long as it is let; its end begins with a stop */
 		assert_true(s == WORKER_WORKING || worker_state_limit_ms(at) > 0);
 		for (int n = 0; n < WORKER_STATE_COUNT && at != WORKER_KILLED; n++)
 			at = worker_life(at, WORKER_EV_DEADLINE).next;
 		assert_int_equal(at, WORKER_KILLED);
 	}
+	assert_int_equal(worker_state_limit_ms(WORKER_SERVING), 0);
+	assert_int_equal(worker_life(WORKER_SERVING, WORKER_EV_STOP).next, WORKER_STOPPING);
 	assert_int_equal(worker_life(WORKER_WORKING, WORKER_EV_DEADLINE).action, WORKER_DO_TERMINATE);
 	assert_int_equal(worker_life(WORKER_KILLED, WORKER_EV_DEADLINE).action, WORKER_DO_COMPLAIN);
 }
@@ -84,6 +88,23 @@ what_a_killed_worker_says_does_not_count(void **state)
 	assert_int_equal(worker_life(WORKER_ENDING, WORKER_EV_MESSAGE).action, WORKER_DO_KILL);
 }
 
+/* A job goes on as a session by its own word, once; a stop that crossed it stays one. */
+static void
+serving_is_said_by_one_who_works(void **state)
+{
+	(void)state;
+	for (int s = 0; s < WORKER_STATE_COUNT; s++) {
+		for (int e = 0; e < WORKER_EVENT_COUNT; e++) {
+			struct worker_step step = worker_life((enum worker_state)s, (enum worker_event)e);
+			if (s != WORKER_SERVING && step.next == WORKER_SERVING)
+				assert_true(s == WORKER_WORKING && e == WORKER_EV_SERVING);
+		}
+	}
+	assert_int_equal(worker_life(WORKER_SERVING, WORKER_EV_SERVING).next, WORKER_KILLED);
+	assert_int_equal(worker_life(WORKER_STOPPING, WORKER_EV_SERVING).next, WORKER_STOPPING);
+	assert_int_equal(worker_life(WORKER_SERVING, WORKER_EV_DEADLINE).action, WORKER_DO_BUG);
+}
+
 /* --- messages ------------------------------------------------------------- */
 
 static void
@@ -92,13 +113,19 @@ messages_are_allowed_where_the_table_says(void **state)
 	(void)state;
 	for (int s = 0; s < WORKER_STATE_COUNT; s++) {
 		enum worker_state at = (enum worker_state)s;
-		bool running = at == WORKER_WORKING || at == WORKER_STOPPING || at == WORKER_TERMINATED;
+		bool ending = at == WORKER_STOPPING || at == WORKER_TERMINATED;
+		bool running = at == WORKER_WORKING || ending, serving = at == WORKER_SERVING;
 		assert_int_equal(message_allowed_from_worker(MESSAGE_HELLO, at), at == WORKER_STARTING);
+		assert_int_equal(message_allowed_from_worker(MESSAGE_LOCKED, at), running);
 		assert_int_equal(message_allowed_from_worker(MESSAGE_REPORT, at), running);
 		assert_int_equal(message_allowed_from_worker(MESSAGE_PUBLISH, at), running);
-		assert_int_equal(message_allowed_from_worker(MESSAGE_FINISHED, at), running);
+		assert_int_equal(message_allowed_from_worker(MESSAGE_LOG, at), running || serving);
+		assert_int_equal(message_allowed_from_worker(MESSAGE_SERVING, at), running);
+		assert_int_equal(message_allowed_from_worker(MESSAGE_REPLY, at), serving || ending);
+		assert_int_equal(message_allowed_from_worker(MESSAGE_FINISHED, at), running || serving);
 		assert_int_equal(message_allowed_to_worker(MESSAGE_START, at), at == WORKER_STARTING);
-		assert_int_equal(message_allowed_to_worker(MESSAGE_STOP, at), at == WORKER_WORKING);
+		assert_int_equal(message_allowed_to_worker(MESSAGE_STOP, at), at == WORKER_WORKING || serving);
+		assert_int_equal(message_allowed_to_worker(MESSAGE_REQUEST, at), serving);
 		assert_int_equal(message_allowed_to_worker(MESSAGE_ACK, at), running);
 		/* nobody may say what is the other's to say */
 		for (int t = 0; t < MESSAGE_TYPE_COUNT; t++)
@@ -146,33 +173,57 @@ every_endpoint_cell_is_filled(void **state)
 	}
 }
 
-/* Who enters or leaves the lists of idle ones says so to the scheduler. */
+static bool
+is_free(int state)
+{
+	return state == ENDPOINT_IDLE || state == ENDPOINT_PRIMED;
+}
+
+/* Who enters or leaves the lists of free ones says so to the scheduler. */
 static void
-offer_and_withdraw_go_with_idle(void **state)
+offer_and_withdraw_go_with_free(void **state)
 {
 	(void)state;
 	for (int s = 0; s < ENDPOINT_STATE_COUNT; s++) {
 		for (int e = 0; e < ENDPOINT_EVENT_COUNT; e++) {
 			struct endpoint_step step = endpoint_life((enum endpoint_state)s, (enum endpoint_event)e);
-			bool enters = s != ENDPOINT_IDLE && step.next == ENDPOINT_IDLE;
-			bool leaves = s == ENDPOINT_IDLE && step.next != ENDPOINT_IDLE;
+			bool enters = !is_free(s) && is_free(step.next), leaves = is_free(s) && !is_free(step.next);
 			assert_int_equal(step.action == ENDPOINT_DO_OFFER, enters);
-			assert_int_equal(step.action == ENDPOINT_DO_WITHDRAW, leaves);
+			assert_int_equal(step.action == ENDPOINT_DO_WITHDRAW || step.action == ENDPOINT_DO_TEND, leaves);
+			/* never from one list to the other */
+			assert_true(!is_free(s) || !is_free(step.next) || s == (int)step.next);
 		}
 	}
 }
 
 static void
-only_idle_ones_are_leased(void **state)
+only_free_ones_are_leased(void **state)
 {
 	(void)state;
 	for (int s = 0; s < ENDPOINT_STATE_COUNT; s++) {
 		for (int e = 0; e < ENDPOINT_EVENT_COUNT; e++) {
 			struct endpoint_step step = endpoint_life((enum endpoint_state)s, (enum endpoint_event)e);
 			if (step.next == ENDPOINT_LEASED && s != ENDPOINT_LEASED)
-				assert_true(s == ENDPOINT_IDLE && e == ENDPOINT_EV_LEASED);
+				assert_true(is_free(s) && e == ENDPOINT_EV_LEASED);
 		}
 	}
+}
+
+/* Only a tend job that says so makes one primed, and only idle ones are tended. */
+static void
+a_spare_is_there_when_its_job_says_so(void **state)
+{
+	(void)state;
+	for (int s = 0; s < ENDPOINT_STATE_COUNT; s++) {
+		for (int e = 0; e < ENDPOINT_EVENT_COUNT; e++) {
+			struct endpoint_step step = endpoint_life((enum endpoint_state)s, (enum endpoint_event)e);
+			if (s != ENDPOINT_PRIMED && step.next == ENDPOINT_PRIMED)
+				assert_int_equal(e, ENDPOINT_EV_SPARE_READY);
+			if (s != ENDPOINT_TENDING && step.next == ENDPOINT_TENDING)
+				assert_true(s == ENDPOINT_IDLE && e == ENDPOINT_EV_TEND && step.action == ENDPOINT_DO_TEND);
+		}
+	}
+	assert_int_equal(endpoint_life(ENDPOINT_TENDING, ENDPOINT_EV_TEND_FAILED).next, ENDPOINT_DIRTY);
 }
 
 static void
@@ -202,6 +253,7 @@ out_is_left_by_hand_only(void **state)
 	/* a job is never pulled away from under its worker */
 	assert_int_equal(endpoint_life(ENDPOINT_LEASED, ENDPOINT_EV_TAKE_OUT).next, ENDPOINT_LEASED);
 	assert_int_equal(endpoint_life(ENDPOINT_PROBING, ENDPOINT_EV_TAKE_OUT).next, ENDPOINT_PROBING);
+	assert_int_equal(endpoint_life(ENDPOINT_TENDING, ENDPOINT_EV_TAKE_OUT).next, ENDPOINT_TENDING);
 }
 
 int
@@ -213,11 +265,13 @@ main(void)
 		cmocka_unit_test(garbage_ends_a_worker),
 		cmocka_unit_test(every_limited_state_ends_in_sigkill),
 		cmocka_unit_test(what_a_killed_worker_says_does_not_count),
+		cmocka_unit_test(serving_is_said_by_one_who_works),
 		cmocka_unit_test(messages_are_allowed_where_the_table_says),
 		cmocka_unit_test(message_and_cause_names_go_round),
 		cmocka_unit_test(every_endpoint_cell_is_filled),
-		cmocka_unit_test(offer_and_withdraw_go_with_idle),
-		cmocka_unit_test(only_idle_ones_are_leased),
+		cmocka_unit_test(offer_and_withdraw_go_with_free),
+		cmocka_unit_test(only_free_ones_are_leased),
+		cmocka_unit_test(a_spare_is_there_when_its_job_says_so),
 		cmocka_unit_test(an_abandoned_endpoint_is_cleaned_before_it_serves),
 		cmocka_unit_test(out_is_left_by_hand_only),
 	};

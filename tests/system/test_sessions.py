@@ -1,0 +1,293 @@
+"""Sessions: the wallets of a Ready escrow kept open, for as long as there is room."""
+import os
+import re
+import signal
+import threading
+
+import pytest
+
+from harness import ApiError, section, start_wallet_rpcs, together, wait_for
+
+
+@pytest.fixture(scope="module")
+def six(root):
+    made = start_wallet_rpcs(root / "six", 6)
+    yield made
+    for one in made:
+        one.kill()
+
+
+def metric(msigd, name):
+    text = msigd.http("GET", "/metrics")[2].decode()
+    return int(re.search(rf"^msigd_{name}(?:_total)? (\d+)$", text, re.M).group(1))
+
+
+def sessions(msigd):
+    return {s["escrow_id"]: s for s in msigd.api("get_sessions")}
+
+
+def refresh(msigd, escrow):
+    return msigd.api("get_escrow", escrow_id=escrow, refresh=True)
+
+
+def wait_sessions(msigd, *escrows):
+    wait_for(lambda: set(sessions(msigd)) == set(escrows) and
+             not any(e["state"] in ("dirty", "probing") for e in msigd.api("get_endpoints")), f"sessions of {escrows}: {sessions(msigd)}")
+
+
+def open_ready(msigd):
+    return msigd.ready(msigd.open())["escrow_id"]
+
+
+# --- what a session is ----------------------------------------------------------------
+
+def test_after_ready_the_wallets_stay_open_and_are_asked(msigd, six):
+    m = msigd(six, session_max=10)
+    escrow = open_ready(m)
+    wait_sessions(m, escrow)
+    session = sessions(m)[escrow]
+    assert session["uses"] == 0 and sorted(session["endpoints"]) == sorted(m.endpoints("leased"))
+    worker = m.workers(escrow)
+    told = refresh(m, escrow)
+    assert [w["role"] for w in told["wallets"]] == ["buyer", "vendor", "arbiter"]
+    for wallet in told["wallets"]:
+        assert wallet["address"] == told["address"] and wallet["ready"] is True
+        assert (wallet["threshold"], wallet["total"], wallet["balance"], wallet["unlocked_balance"]) == (2, 3, 0, 0)
+        assert wallet["height"] >= 1
+    assert m.workers(escrow) == worker and len(worker) == 1
+    after = sessions(m)[escrow]
+    assert after["uses"] == 1 and after["last_used"] > session["last_used"] and after["since"] == session["since"]
+
+
+def test_the_second_request_finds_it(msigd, six):
+    m = msigd(six, session_max=10)
+    escrow = open_ready(m)
+    wait_sessions(m, escrow)
+    m.api("close_session", escrow_id=escrow)
+    assert sessions(m) == {}
+    refresh(m, escrow)
+    worker = m.workers(escrow)
+    refresh(m, escrow)
+    assert m.workers(escrow) == worker and len(worker) == 1
+    assert (metric(m, "sessions_kept"), metric(m, "sessions_opened"), metric(m, "sessions_reused")) == (1, 1, 1)
+    assert sessions(m)[escrow]["uses"] == 2
+
+
+def test_ten_at_once_make_one(msigd, six):
+    m = msigd(six, session_max=10)
+    escrow = open_ready(m)
+    wait_sessions(m, escrow)
+    m.api("close_session", escrow_id=escrow)
+    seen = set()
+    watching = threading.Event()
+
+    def watch():
+        while not watching.is_set():
+            seen.update(m.workers(escrow))
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        answers = together(*[lambda: refresh(m, escrow)] * 10)
+    finally:
+        watching.set()
+        watcher.join()
+    assert all(a["wallets"] == answers[0]["wallets"] for a in answers) and len(seen) == 1
+    assert (metric(m, "sessions_opened"), metric(m, "sessions_reused")) == (1, 9)
+    assert sessions(m)[escrow]["uses"] == 10
+
+
+def test_session_max_0_keeps_none_and_still_answers(msigd, six):
+    m = msigd(six, session_max=0)
+    escrow = open_ready(m)
+    wait_sessions(m)
+    assert len(refresh(m, escrow)["wallets"]) == 3
+    wait_sessions(m)
+    m.idle_again()
+
+
+def test_wallets_of_one_that_is_not_ready_are_not_asked(msigd, dead):
+    m = msigd([dead], session_max=10)
+    escrow = m.open()
+    with pytest.raises(ApiError) as error:
+        refresh(m, escrow)
+    assert error.value.code == 4 and "Ready" in error.value.message
+    with pytest.raises(ApiError) as error:
+        m.api("close_session", escrow_id=escrow)
+    assert error.value.code == 12
+    with pytest.raises(ApiError) as error:
+        refresh(m, "123e4567-e89b-42d3-a456-426614174000")
+    assert error.value.code == 1
+
+
+# --- room -------------------------------------------------------------------------------
+
+def test_the_least_recently_used_goes_first(msigd, folder):
+    nine = start_wallet_rpcs(folder / "nine", 9)
+    try:
+        m = msigd(nine, session_max=10)
+        first, second = open_ready(m), open_ready(m)
+        wait_sessions(m, first, second)
+        refresh(m, first)           # now the second is the one not used for longest
+        third = open_ready(m)       # needs the last three: then none would be left
+        wait_sessions(m, first, third)
+        assert metric(m, "sessions_evicted") == 1
+    finally:
+        for one in nine:
+            one.kill()
+
+
+def test_three_endpoints_are_left_for_the_next_escrow(msigd, six):
+    m = msigd(six, session_max=10)
+    first = open_ready(m)
+    wait_sessions(m, first)
+    assert len(m.endpoints("idle")) == 3
+    second = open_ready(m)
+    wait_sessions(m, second)
+    wait_for(lambda: len(m.endpoints("idle")) == 3, "three idle ones again")
+    assert metric(m, "sessions_evicted") == 1
+
+
+def test_three_endpoints_alone_keep_no_session(msigd, rpcs):
+    m = msigd(rpcs, session_max=10)
+    escrow = open_ready(m)
+    m.idle_again()
+    assert sessions(m) == {} and metric(m, "sessions_kept") == 0
+    refresh(m, escrow)
+    m.idle_again()
+    assert sessions(m) == {} and metric(m, "sessions_opened") == 1
+
+
+def test_more_than_session_max_are_evicted(msigd, folder):
+    nine = start_wallet_rpcs(folder / "nine", 9)
+    try:
+        m = msigd(nine, session_max=1)
+        open_ready(m)
+        last = open_ready(m)
+        wait_sessions(m, last)
+        assert metric(m, "sessions_evicted") == 1
+    finally:
+        for one in nine:
+            one.kill()
+
+
+def test_the_time_to_live_is_counted_from_the_last_use(msigd, six):
+    m = msigd(six, session_max=10, session_ttl="1500ms")
+    escrow = open_ready(m)
+    wait_for(lambda: metric(m, "sessions_expired") == 1, "the session has expired")
+    assert sessions(m) == {}
+    m.idle_again()
+    refresh(m, escrow)
+    ended = m.logged("session_ended")[-1]
+    assert ended["cause"] == "expired"
+    wait_for(lambda: metric(m, "sessions_expired") == 2, "and so has the next")
+
+
+def test_it_is_not_evicted_during_a_call(msigd, six, proxy):
+    gate = threading.Event()
+    held = [proxy(rpc, lambda method, params, nth: gate if method == "get_height" else None) for rpc in six[:3]]
+    m = msigd(held + six[3:], session_max=10)
+    first = open_ready(m)
+    wait_sessions(m, first)
+    if set(sessions(m)[first]["endpoints"]) != {"w1", "w2", "w3"}:
+        pytest.fail("the first three are the longest idle")
+    asking = threading.Thread(target=lambda: results.append(refresh(m, first)))
+    results = []
+    asking.start()
+    try:
+        held[0].held.wait(60)
+        second = open_ready(m)              # would need it to go
+        assert first in sessions(m) and m.workers(f"setup {first}")
+        assert metric(m, "sessions_evicted") == 0 or second not in sessions(m)
+    finally:
+        gate.set()
+        asking.join()
+    assert len(results) == 1 and len(results[0]["wallets"]) == 3
+    wait_for(lambda: len(sessions(m)) == 1, "one of the two goes once it was answered")
+
+
+def test_one_that_waits_for_its_own_endpoints_gets_them(msigd, six):
+    """The wallets of the first lie on endpoints of which another session has some."""
+    m = msigd([section(f"w{i}", rpc, wallet_dir="") for i, rpc in enumerate(six)], session_max=10)
+    first = open_ready(m)
+    second = open_ready(m)
+    third = open_ready(m)
+    wait_sessions(m, third)
+    for escrow in (first, second, third, first):
+        assert len(refresh(m, escrow)["wallets"]) == 3
+
+
+# --- ends -------------------------------------------------------------------------------
+
+def test_an_endpoint_that_is_taken_out_ends_its_session(msigd, six):
+    m = msigd(six, session_max=10)
+    escrow = open_ready(m)
+    wait_sessions(m, escrow)
+    name = sessions(m)[escrow]["endpoints"][0]
+    m.api("set_endpoint", name=name, state="out")
+    m.wait_endpoint(name, "out")
+    wait_sessions(m)
+
+
+def test_a_session_whose_worker_is_killed_ends_and_the_next_request_opens_another(msigd, six):
+    m = msigd(six, session_max=10)
+    m.expect("worker_died")
+    escrow = open_ready(m)
+    wait_sessions(m, escrow)
+    os.kill(m.workers(escrow)[0], signal.SIGKILL)
+    wait_for(lambda: sessions(m) == {}, "the session is gone")
+    assert metric(m, "sessions_failed") == 1
+    assert len(refresh(m, escrow)["wallets"]) == 3
+
+
+def test_another_wallet_in_the_place_of_one_is_told(msigd, six):
+    m = msigd(six, session_max=10)
+    escrow = open_ready(m)
+    wait_sessions(m, escrow)
+    name = sessions(m)[escrow]["endpoints"][1]
+    rpc = next(r for r in six if r.url == m.endpoint(name)["url"])
+    rpc.call("close_wallet")
+    with pytest.raises(ApiError) as error:
+        refresh(m, escrow)
+    assert error.value.code == 13 and "vendor" in error.value.message and rpc.url in error.value.message
+    assert len(refresh(m, escrow)["wallets"]) == 3      # and a new session is opened from disk
+
+
+def test_sessions_end_with_msigd_and_their_wallets_are_closed(msigd, six):
+    m = msigd(six, session_max=10)
+    escrow = open_ready(m)
+    wait_sessions(m, escrow)
+    m.stop()
+    assert m.logged("session_ended")[-1]["cause"] in ("stopping", "")
+    m.start()
+    m.wait_idle(6)
+    assert len(refresh(m, escrow)["wallets"]) == 3
+
+
+def test_drain_does_not_wait_for_sessions(msigd, six):
+    m = msigd(six, session_max=10)
+    escrow = open_ready(m)
+    wait_sessions(m, escrow)
+    m.api("stop", drain=True)
+    m.ended()
+
+
+def test_a_managed_wallet_rpc_that_dies_ends_its_session(msigd):
+    m = msigd(managed={"count": 6, "port-base": __import__("harness").free_ports(6)}, session_max=10)
+    m.expect("managed_died")
+    m.wait_idle(6)
+    escrow = open_ready(m)
+    wait_sessions(m, escrow)
+    name = sessions(m)[escrow]["endpoints"][0]
+    pid = int((m.run / f"{name}.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: sessions(m) == {}, "the session ends")
+    m.wait_idle(6)
+    assert len(refresh(m, escrow)["wallets"]) == 3
+
+
+def test_a_ready_escrow_is_verified_once_its_session_has_ended(msigd, six):
+    m = msigd(six, session_max=10)
+    escrow = open_ready(m)
+    wait_sessions(m, escrow)
+    m.api("close_session", escrow_id=escrow)
+    wait_for(lambda: m.get(escrow)["verified_at"], "the proof from disk")
