@@ -35,6 +35,7 @@ SUPERVISOR := $(wildcard supervisor/*.c)
 WORKER := $(wildcard worker/*.c)
 MSIGCTL := $(wildcard msigctl/*.c)
 UNIT := $(wildcard tests/unit/test_*.c)
+STAND_IN := $(wildcard tests/stand_in/*.c)
 PROGRAMS := $(B)/msigd $(B)/msigd-worker $(B)/msigctl
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -53,6 +54,12 @@ $(B)/msigd: $(call obj,$(SUPERVISOR) $(COMMON) $(IPC))
 $(B)/msigd-worker: $(call obj,$(WORKER) $(BASE) $(IPC))
 	$(call say,LD $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(call libs,libevent_core jansson libsodium libbsd libcurl)
+
+# Many monero-wallet-rpcs in one process, for tests: not installed.
+stand-in: $(B)/stand_in
+$(B)/stand_in: $(call obj,$(STAND_IN) $(BASE))
+	$(call say,LD $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(call libs,libmd libevent_core jansson libsodium libbsd)
 
 $(B)/msigctl: $(call obj,$(MSIGCTL) $(BASE))
 	$(call say,LD $@)
@@ -118,9 +125,9 @@ check-units: deps
 # The real thing: installed programs on real wallet-rpcs. Plain, and some of it
 # again with the sanitizers.
 check-system: deps
-	@+$(call stage,plain)
+	@+$(call stage,plain,stand-in)
 	@+$(call stage,sanitized,SANITIZE=address,undefined CC=gcc)
-	@MSIGD_STAGE=$(STAGE)/plain MSIGD_STAGE_SANITIZED=$(STAGE)/sanitized \
+	@MSIGD_STAGE=$(STAGE)/plain MSIGD_STAGE_SANITIZED=$(STAGE)/sanitized MSIGD_STAND_IN=$(abspath $(B))/plain-build/stand_in \
 		/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/system
 
 bench: deps
@@ -149,9 +156,9 @@ $(B)/unit/test_%: $(B)/obj/tests/unit/test_%.o $(call without_main,$(COMMON) $(I
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(UNIT_LIBS)
 
 .SECONDARY:
-units: $(UNIT_PROGRAMS)
+units: $(UNIT_PROGRAMS) $(B)/stand_in
 
 clean:
 	rm -rf $(B)
 
-.PHONY: install deps demo check check-static check-units check-system bench units clean
+.PHONY: install stand-in deps demo check check-static check-units check-system bench units clean

@@ -1,5 +1,5 @@
 /*
- * Preloaded into a monero-wallet-rpc by the bench, and by nothing else: takes
+ * Preloaded into a monero-wallet-rpc by the bench and by one test: takes
  * the chance out of create_wallet. wallet2 makes an RSA-4096 key at every create
  * and open, for a TLS context that is not used here, and the search for its
  * primes takes 0.4 to 5 s of CPU. Here every such key costs BENCH_RSA_MS of CPU,
