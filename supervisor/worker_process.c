@@ -235,7 +235,9 @@ spawn(struct worker *w, int fd3)
 {
 	char program[] = "msigd-worker";
 	char *argv[] = {program, w->title, NULL};
-	char *envp[] = {NULL};
+	/* libcurl brings GnuTLS for protocols that are not used here: it need not set itself up */
+	char without_gnutls[] = "GNUTLS_NO_IMPLICIT_INIT=1";
+	char *envp[] = {without_gnutls, NULL};
 	struct child_spec spec = {
 		.program = worker_program, .argv = argv, .envp = envp, .fd3 = fd3, .dies_with_us = false,
 	};
