@@ -42,6 +42,7 @@ struct endpoint {
 	unsigned failures_in_row, tend_failures_in_row;
 	int64_t free_since_ms;          /* monotonic: when it became IDLE or PRIMED */
 	int64_t tend_after_ms;          /* monotonic: not tended before */
+	int64_t reserved;               /* while the scheduler looks: no later claim gets it; 0: any may */
 	uint64_t leases, failures;
 	int64_t last_rtt_ms;            /* of get_version, or -1 */
 	struct event *timer;

@@ -23,6 +23,21 @@ struct scheduler {
 
 /* --- picking -------------------------------------------------------------- */
 
+/* The first from there on that nobody who came earlier has reserved. */
+static struct endpoint *
+skip_reserved(struct endpoint *ep, int64_t order)
+{
+	while (ep != NULL && ep->reserved != 0 && ep->reserved < order)
+		ep = TAILQ_NEXT(ep, free);
+	return ep;
+}
+
+static struct endpoint *
+first_of(const struct endpoint_list *list, int64_t order)
+{
+	return skip_reserved(TAILQ_FIRST(list), order);
+}
+
 /* Goes through the endpoints for any role: primed ones, then (unless they must
  * be primed) idle ones. */
 struct any_cursor {
@@ -30,46 +45,49 @@ struct any_cursor {
 	bool idle;            /* next is of the idle ones */
 };
 
-static void
-skip_end(struct endpoint_pool *pool, struct any_cursor *any, bool primed_only)
+static struct endpoint *
+next_any(struct endpoint_pool *pool, struct any_cursor *any, int64_t order, bool primed_only)
 {
+	struct endpoint *ep;
+
 	if (any->next == NULL && !any->idle && !primed_only) {
-		any->next = TAILQ_FIRST(&pool->idle[ROLE_ANY]);
+		any->next = first_of(&pool->idle[ROLE_ANY], order);
 		any->idle = true;
 	}
+	ep = any->next;
+	if (ep != NULL)
+		any->next = skip_reserved(TAILQ_NEXT(ep, free), order);
+	return ep;
 }
 
-/* One endpoint for each role of needs, those for just that role first: an
+/* One endpoint for each role that is needed, those for just that role first: an
  * endpoint for one role can only serve that one, so to prefer it is never wrong.
  * False when there are not enough. */
 static bool
-pick_from(struct endpoint_pool *pool, unsigned needs, bool primed_only, struct endpoint *picked[ROLE_COUNT])
+pick_from(struct endpoint_pool *pool, const struct claim *claim, bool primed_only, struct endpoint *picked[ROLE_COUNT])
 {
-	struct any_cursor any = {TAILQ_FIRST(&pool->primed[ROLE_ANY]), false};
+	struct any_cursor any = {first_of(&pool->primed[ROLE_ANY], claim->order), false};
 
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		picked[r] = NULL;
-		if ((needs & ROLE_BIT(r)) == 0)
+		if ((claim->needs & ROLE_BIT(r)) == 0)
 			continue;
-		picked[r] = TAILQ_FIRST(&pool->primed[r]);
+		picked[r] = first_of(&pool->primed[r], claim->order);
 		if (picked[r] == NULL && !primed_only)
-			picked[r] = TAILQ_FIRST(&pool->idle[r]);
-		if (picked[r] != NULL)
-			continue;
-		skip_end(pool, &any, primed_only);
-		picked[r] = any.next;
+			picked[r] = first_of(&pool->idle[r], claim->order);
+		if (picked[r] == NULL)
+			picked[r] = next_any(pool, &any, claim->order, primed_only);
 		if (picked[r] == NULL)
 			return false;
-		any.next = TAILQ_NEXT(any.next, free);
 	}
 	return true;
 }
 
 /* An escrow is as fast as the slowest of its three: better all primed. */
 static bool
-pick(struct endpoint_pool *pool, unsigned needs, struct endpoint *picked[ROLE_COUNT])
+pick(struct endpoint_pool *pool, const struct claim *claim, struct endpoint *picked[ROLE_COUNT])
 {
-	return pick_from(pool, needs, true, picked) || pick_from(pool, needs, false, picked);
+	return pick_from(pool, claim, true, picked) || pick_from(pool, claim, false, picked);
 }
 
 static bool
@@ -83,11 +101,12 @@ is_picked(struct endpoint *const picked[ROLE_COUNT], const struct endpoint *ep)
 }
 
 static struct endpoint *
-first_with_files(const struct endpoint_list *list, const struct endpoint *home, struct endpoint *const picked[ROLE_COUNT])
+first_with_files(const struct endpoint_list *list, const struct endpoint *home, int64_t order,
+    struct endpoint *const picked[ROLE_COUNT])
 {
 	struct endpoint *ep;
 
-	TAILQ_FOREACH(ep, list, free) {
+	for (ep = first_of(list, order); ep != NULL; ep = skip_reserved(TAILQ_NEXT(ep, free), order)) {
 		if (endpoint_shares_files(ep, home) && !is_picked(picked, ep))
 			return ep;
 	}
@@ -97,19 +116,25 @@ first_with_files(const struct endpoint_list *list, const struct endpoint *home, 
 /* The wallet's own endpoint; else one for its role or any that has its files,
  * without a spare if possible, which would be closed. */
 static struct endpoint *
-pick_home(struct endpoint_pool *pool, int role, const char *name, struct endpoint *const picked[ROLE_COUNT])
+pick_home(struct endpoint_pool *pool, const struct claim *claim, int role, struct endpoint *const picked[ROLE_COUNT])
 {
-	struct endpoint *home = name != NULL ? endpoint_find(pool, name) : NULL, *ep;
+	const char *name = claim->homes[role];
+	struct endpoint *home = name != NULL ? endpoint_find(pool, name) : NULL;
+	struct endpoint_list *lists[] = {
+		&pool->idle[role], &pool->idle[ROLE_ANY], &pool->primed[role], &pool->primed[ROLE_ANY],
+	};
 
 	if (home == NULL)
 		return NULL;
-	if ((home->state == ENDPOINT_IDLE || home->state == ENDPOINT_PRIMED) && !is_picked(picked, home))
+	if ((home->state == ENDPOINT_IDLE || home->state == ENDPOINT_PRIMED) && !is_picked(picked, home) &&
+	    home->reserved >= claim->order)
 		return home;
-	(void)((ep = first_with_files(&pool->idle[role], home, picked)) != NULL ||
-	    (ep = first_with_files(&pool->idle[ROLE_ANY], home, picked)) != NULL ||
-	    (ep = first_with_files(&pool->primed[role], home, picked)) != NULL ||
-	    (ep = first_with_files(&pool->primed[ROLE_ANY], home, picked)) != NULL);
-	return ep;
+	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+		struct endpoint *ep = first_with_files(lists[i], home, claim->order, picked);
+		if (ep != NULL)
+			return ep;
+	}
+	return NULL;
 }
 
 static bool
@@ -119,7 +144,7 @@ pick_homes(struct endpoint_pool *pool, const struct claim *claim, struct endpoin
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		if ((claim->needs & ROLE_BIT(r)) == 0)
 			continue;
-		picked[r] = pick_home(pool, r, claim->homes[r], picked);
+		picked[r] = pick_home(pool, claim, r, picked);
 		if (picked[r] == NULL)
 			return false;
 	}
@@ -135,7 +160,7 @@ first_servable(struct scheduler *s, struct endpoint *picked[ROLE_COUNT])
 
 	for (unsigned needs = 0; needs <= ROLE_ALL; needs++) {
 		c = TAILQ_FIRST(&s->queues[needs]);
-		if (c == NULL || (first != NULL && first->order < c->order) || !pick(s->sv->endpoints, needs, candidates))
+		if (c == NULL || (first != NULL && first->order < c->order) || !pick(s->sv->endpoints, c, candidates))
 			continue;
 		first = c;
 		memcpy(picked, candidates, sizeof candidates);
@@ -151,6 +176,32 @@ first_servable(struct scheduler *s, struct endpoint *picked[ROLE_COUNT])
 	return first;
 }
 
+/* The endpoints of wallets that exist are kept for whoever waits for them longest. */
+static void
+reserve(struct scheduler *s, bool on)
+{
+	const struct claim *c;
+
+	TAILQ_FOREACH(c, &s->with_homes, queue) {
+		for (int r = 0; r < ROLE_COUNT; r++) {
+			struct endpoint *home = c->homes[r] != NULL ? endpoint_find(s->sv->endpoints, c->homes[r]) : NULL;
+			if (home != NULL && (!on || home->reserved == 0))
+				home->reserved = on ? c->order : 0;
+		}
+	}
+}
+
+static struct claim *
+next_servable(struct scheduler *s, struct endpoint *picked[ROLE_COUNT])
+{
+	struct claim *claim;
+
+	reserve(s, true);
+	claim = first_servable(s, picked);
+	reserve(s, false);
+	return claim;
+}
+
 static void
 on_wake(evutil_socket_t fd, short what, void *arg)
 {
@@ -160,7 +211,7 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	while (!s->sv->stopping && !s->sv->draining && (claim = first_servable(s, picked)) != NULL) {
+	while (!s->sv->stopping && !s->sv->draining && (claim = next_servable(s, picked)) != NULL) {
 		scheduler_dequeue(s, claim);
 		claim->granted(claim, picked);
 	}

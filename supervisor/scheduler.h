@@ -2,6 +2,8 @@
  * Who gets which endpoints, and when. All endpoints a claim needs or none; an
  * endpoint that has the role rather than one for any; primed ones first, then
  * the longest free; first come first served among those who can be served.
+ * A claim of a session keeps the endpoints of its wallets from all who came
+ * later, or it might never find them free at the same time.
  * Claims that need the same roles wait in one queue, so that a turn looks at
  * the head of a few queues and not at every escrow. Claims of sessions, whose
  * wallets exist and cannot be opened just anywhere, are few, and looked at one
