@@ -23,6 +23,7 @@ static const struct {
 	[MESSAGE_REPORT]   = {"report", true, RUNNING},
 	[MESSAGE_PUBLISH]  = {"publish", true, RUNNING},
 	[MESSAGE_LOG]      = {"log", true, RUNNING_OR_SERVING},
+	[MESSAGE_NOTE]     = {"note", true, RUNNING},
 	[MESSAGE_SERVING]  = {"serving", true, RUNNING},
 	[MESSAGE_REPLY]    = {"reply", true, IN(WORKER_SERVING) | IN(WORKER_STOPPING) | IN(WORKER_TERMINATED)},
 	[MESSAGE_FINISHED] = {"finished", true, RUNNING_OR_SERVING},

@@ -15,10 +15,15 @@
  *             setup: {serial, results: [RESULT], intents: [INTENT]}
  *             tend:  {serial, spare: {wallet, stamp, password}}   the intent
  *                    {serial, spare: {address}}                   its result
+ *             trial: as setup; it is kept nowhere, and answered with ack at once
  *   publish   {serial, address, participants: [{role, seed}], verified}
  *             the gate was passed; the seeds are sealed; verified: the wallets were
  *             opened from disk for it (gate = reopen). Committed, then ack.
  *   log       {level, event, fields: {…}}             a line for the log
+ *   note      of a set-up or trial, while a step goes on; to be told and counted
+ *             {what: "delay", kind: "stagger"|"pollution", role, asked_ms, measured_ms}
+ *             {what: "pollution", role, wallet}         it is multisig before its make_multisig: it is closed
+ *                                                       without saving, to be opened again after pollution_ms
  *   serving   {}                                      its wallets are open: it is the escrow's session
  *   reply     {request_id, wallets: [WALLET]}         to a request
  *   finished  {outcome, …, locks: [{name, wait_ms, hold_ms, busy_tries}]}
@@ -29,11 +34,14 @@
  *                        check: {roles: ["buyer", …]}   these were verified
  *                        setup, session: {clean}        after the ack of publish, or stop; clean false:
  *                                                       a wallet may still be open
+ *                        trial: {setup_ms, make_ms, TIDY}  all three wallets were ready after so long; make_ms:
+ *                                                       the longest make_multisig
  *             "busy"     {lock, holder or why}          a lock stayed busy, or could not be tried for want
  *                                                       of room; no wallet was touched
  *             "stopped"  {}                             after stop, between two steps
  *             "failed"   {cause, reason, role?, endpoint?, call?, fatal}
  *                        fatal: another attempt would fail the same way
+ *             "stopped" and "failed" of a trial have TIDY too, if it had begun
  *
  * RESULT  {role, call, round, duration_ms, keys?, message?: {length, sha256, sealed}}
  * INTENT  {role, call, round, wallet?, stamp?, password?, lost_spare?: LOST}  the last four with create_wallet
@@ -43,12 +51,14 @@
  *         "message" of a RESULT has the round of its call
  *         create_wallet of a role that was given a spare: that gets the stamp, and is not made anew
  * LOST    {polluted, reason}
+ * TIDY    clean, left: ["trial-…", …]: every wallet was closed; those whose files could not be removed
  * WALLET  {role, address, ready, threshold, total, balance, unlocked_balance, height}  as the wallet tells it
  *
  * Supervisor to worker
  *   start     {protocol, generation, job, lock_dir, network, timeout_ms, …}  the first frame
- *             setup: {escrow_id, attempt, subkey, gate: "seed"|"reopen", stagger_ms,
+ *             setup: {escrow_id, attempt, subkey, gate: "seed"|"reopen", stagger_ms, pollution_ms,
  *                     participants: [{role, wallet, endpoint: ENDPOINT, spare?: SPARE}]}
+ *             trial: {stagger_ms, participants: [{role, wallet, endpoint: ENDPOINT}]}
  *             tend:  {endpoint: ENDPOINT, spare?: SPARE, make?: {spare_id, subkey}}
  *                    spare: the one on record; make: leave one open, a new one if need be
  *             check, session: {escrow_id, attempt, subkey, address,
@@ -73,7 +83,7 @@
 
 #include <stdbool.h>
 
-enum { IPC_PROTOCOL = 2, IPC_FD = 3 };
+enum { IPC_PROTOCOL = 3, IPC_FD = 3 };
 
 /* How a worker ends, beside the finished frame. */
 enum worker_exit {
@@ -99,8 +109,8 @@ enum worker_state {
 const char *worker_state_name(enum worker_state state);
 
 enum message_type {
-	MESSAGE_HELLO, MESSAGE_LOCKED, MESSAGE_REPORT, MESSAGE_PUBLISH, MESSAGE_LOG, MESSAGE_SERVING, MESSAGE_REPLY,
-	MESSAGE_FINISHED,
+	MESSAGE_HELLO, MESSAGE_LOCKED, MESSAGE_REPORT, MESSAGE_PUBLISH, MESSAGE_LOG, MESSAGE_NOTE, MESSAGE_SERVING,
+	MESSAGE_REPLY, MESSAGE_FINISHED,
 	MESSAGE_START, MESSAGE_ACK, MESSAGE_REQUEST, MESSAGE_STOP,
 	MESSAGE_TYPE_COUNT
 };

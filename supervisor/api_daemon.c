@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "supervisor/api.h"
 #include "supervisor/backup.h"
+#include "supervisor/calibrate.h"
 #include "supervisor/check.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/scheduler.h"
@@ -82,6 +83,16 @@ check(struct api_call *call)
 }
 
 static void
+calibrate(struct api_call *call)
+{
+	int64_t trials = CALIBRATE_TRIALS, max_ms = CALIBRATE_MS;
+
+	if (api_integer(call, "trials", 1, CALIBRATE_TRIALS_MAX, &trials) &&
+	    api_integer(call, "max_ms", CALIBRATE_LEAST_MS, CALIBRATE_MOST_MS, &max_ms))
+		calibrate_begin(call->sv->calibrator, call, trials, max_ms);
+}
+
+static void
 reload(struct api_call *call)
 {
 	char *error = NULL;
@@ -114,6 +125,6 @@ const struct api_method api_daemon_methods[] = {
 	{"check", "repair", false, check},
 	{"reload", "", true, reload},
 	{"stop", "drain", true, stop},
-	{"calibrate", "", true, api_not_available},
+	{"calibrate", "trials max_ms", true, calibrate},
 	{NULL, NULL, false, NULL},
 };

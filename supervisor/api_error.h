@@ -22,9 +22,10 @@ enum api_error {
 	API_STOPPING = 8,       /* msigd is about to end */
 	API_CONFIG_REFUSED = 9, /* reload: the file has a mistake; the old one stays */
 	API_BACKUP_GONE = 10,   /* no such backup under way */
-	API_BUSY = 11,          /* a check is under way, or too many backups */
+	API_BUSY = 11,          /* a check or calibration is under way, or too many backups */
 	API_NO_SESSION = 12,    /* close_session: the escrow has none */
-	API_WALLETS_FAILED = 13 /* the wallets could not be asked */
+	API_WALLETS_FAILED = 13,/* the wallets could not be asked */
+	API_NOT_CALIBRATED = 14 /* calibrate: an endpoint or a lock was in the way */
 };
 
 #endif

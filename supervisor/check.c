@@ -59,6 +59,23 @@ problem(struct checker *c, const char *escrow_id, const char *remedy, const char
 	    "remedy", remedy));
 }
 
+static const char wrong_key[] =
+    "is key-file the one this store was made with? else restore the store from a backup";
+
+/* Whether it opens, in the place it was made for. */
+static bool
+opens(struct checker *c, const struct seal_place *place, const void *sealed, size_t size)
+{
+	unsigned char *plain = malloc(size + 1);
+	bool good = plain != NULL && unseal(c->subkey, place, sealed, size, plain);
+
+	c->sealed++;
+	if (plain != NULL)
+		sodium_memzero(plain, size);
+	free(plain);
+	return good;
+}
+
 /* --- the answer ----------------------------------------------------------- */
 
 static void
@@ -81,16 +98,10 @@ check_sealed(int attempt, enum role role, int round, const char *kind, const voi
 {
 	struct checker *c = arg;
 	struct seal_place place = {.escrow_id = c->escrow_id, .attempt = attempt, .role = role, .round = round};
-	unsigned char *plain = malloc(size + 1);
-	bool good = plain != NULL && seal_kind_parse(kind, &place.kind) && unseal(c->subkey, &place, sealed, size, plain);
 
-	c->sealed++;
-	if (!good)
-		problem(c, c->escrow_id, "is key-file the one this store was made with? else restore the store from a backup",
-		    "attempt %d: %s: the sealed %s cannot be opened", attempt, role_name(role), kind);
-	if (plain != NULL)
-		sodium_memzero(plain, size);
-	free(plain);
+	if (!seal_kind_parse(kind, &place.kind) || !opens(c, &place, sealed, size))
+		problem(c, c->escrow_id, wrong_key, "attempt %d: %s: the sealed %s cannot be opened", attempt, role_name(role),
+		    kind);
 }
 
 /* Where the files of an endpoint are; NULL: they cannot be read, or are a guess. */
@@ -163,6 +174,28 @@ check_escrow(struct checker *c, const char *id)
 	sodium_memzero(c->subkey, sizeof c->subkey);
 }
 
+/* --- spare wallets --------------------------------------------------------- */
+
+static void
+check_spare(const char *spare_id, const char *wallet, const void *sealed, size_t size, void *arg)
+{
+	struct checker *c = arg;
+	struct seal_place place = {spare_id, 0, ROLE_ANY, 0, SEAL_PASSWORD};
+
+	seal_subkey(c->sv->master_key, spare_id, c->subkey);
+	if (!opens(c, &place, sealed, size))
+		problem(c, NULL, wrong_key, "spare wallet %s: the sealed password cannot be opened", wallet);
+	sodium_memzero(c->subkey, sizeof c->subkey);
+}
+
+/* At most one an endpoint. */
+static void
+check_spares(struct checker *c)
+{
+	if (store_each_spare(c->sv->store, check_spare, c) != STORE_OK)
+		problem(c, NULL, "restore the store from a backup", "%s", store_error(c->sv->store));
+}
+
 /* --- locks ---------------------------------------------------------------- */
 
 /* An endpoint that nobody is leased to should have no lock either. */
@@ -175,7 +208,7 @@ check_locks(struct checker *c)
 		struct lock lock;
 		char holder[128] = "";
 		c->locks++;
-		if (ep->state != ENDPOINT_IDLE)
+		if (ep->state != ENDPOINT_IDLE && ep->state != ENDPOINT_PRIMED)
 			continue;
 		lock_init_endpoint(&lock, ep->url.text);
 		switch (lock_try(&lock, c->sv->config->lock_dir, "check", holder, sizeof holder)) {
@@ -184,7 +217,8 @@ check_locks(struct checker *c)
 			break;
 		case LOCK_BUSY:
 			problem(c, NULL, "is another msigd at work on this endpoint? give each endpoint to one of them",
-			    "endpoint %s (%s) is idle here, but held by %s", ep->name, ep->url.text, holder);
+			    "endpoint %s (%s) is %s here, but held by %s", ep->name, ep->url.text, endpoint_state_name(ep->state),
+			    holder);
 			break;
 		case LOCK_ERROR:
 			problem(c, NULL, "look at lock-dir and its permissions", "%s/%s: %s", c->sv->config->lock_dir, lock.name,
@@ -214,6 +248,7 @@ on_step(evutil_socket_t fd, short what, void *arg)
 		event_add(c->step, &soon);
 		return;
 	}
+	check_spares(c);
 	check_locks(c);
 	finish(c);
 }

@@ -2,7 +2,8 @@
  * `check`: looks at what is there and says what is wrong and what to do. Three
  * things, none of which holds up the loop: the database itself (a process of its
  * own, store_integrity.h, checks a copy), every escrow's rows and seals (a few
- * each turn), and the wallet files that must be there. Changes nothing.
+ * each turn) and those of the spare wallets, and the wallet files that must be
+ * there. Changes nothing.
  */
 #ifndef SUPERVISOR_CHECK_H
 #define SUPERVISOR_CHECK_H

@@ -31,7 +31,7 @@ enum endpoint_event {
 	ENDPOINT_EV_LEASED,
 	ENDPOINT_EV_RELEASED,      /* the job ended in order: no wallet is open */
 	ENDPOINT_EV_ABANDONED,     /* the job ended otherwise */
-	ENDPOINT_EV_FAULT,         /* it can never serve: a wallet-rpc of another network */
+	ENDPOINT_EV_FAULT,         /* it cannot serve before somebody acts: another network, polluted twice */
 	ENDPOINT_EV_TAKE_OUT,      /* by hand */
 	ENDPOINT_EV_PUT_IN,
 	ENDPOINT_EVENT_COUNT

@@ -56,6 +56,7 @@ struct escrow {
 	enum escrow_activity activity;
 	struct endpoint *endpoints[ROLE_COUNT];
 	unsigned primed;                /* ROLE_BIT()s of those that were primed when they were leased */
+	unsigned polluted;              /* ROLE_BIT()s of those whose wallet was found so in this attempt */
 	json_t *spares[ROLE_COUNT];     /* SPARE of ipc/message.h: the wallet to be used there, or NULL */
 	struct worker *worker;
 	bool cancelled;                 /* wished for */

@@ -42,6 +42,7 @@ struct managed {
 	int64_t started_ms;           /* monotonic */
 	int64_t restart_ms;           /* the next wait */
 	int port;
+	bool restarting;              /* it was killed to start afresh */
 	char directory[PATH_MAX];     /* its home: log and ring database */
 	char conf[PATH_MAX], pidfile[PATH_MAX];
 };
@@ -186,9 +187,12 @@ on_end(int status, int exec_errno, void *arg)
 		    how, m->endpoint->name);
 	if (clock_monotonic_ms() - m->started_ms > STABLE_MS)
 		m->restart_ms = FIRST_RESTART_MS;
-	log_warn("managed_died", F_STR("endpoint", m->endpoint->name), F_STR("reason", reason),
-	    F_INT("restart_in_ms", m->restart_ms));
-	m->pool->sv->metrics.managed_deaths++;
+	if (m->restarting)
+		snprintf(reason, sizeof reason, "its monero-wallet-rpc is started afresh");
+	log_event(m->restarting ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, m->restarting ? "managed_restarted" : "managed_died",
+	    F_STR("endpoint", m->endpoint->name), F_STR("reason", reason), F_INT("restart_in_ms", m->restart_ms));
+	m->pool->sv->metrics.managed_deaths += m->restarting ? 0 : 1;
+	m->restarting = false;
 	endpoint_event(m->endpoint, ENDPOINT_EV_DIED, reason);
 	sessions_endpoint_died(m->pool->sv->sessions, m->endpoint);
 	start_later(m);
@@ -428,6 +432,19 @@ on_kill(evutil_socket_t fd, short what, void *arg)
 	TAILQ_FOREACH(m, &pool->all, next) {
 		if (m->child != NULL)
 			child_kill(m->child, SIGKILL);
+	}
+}
+
+void
+managed_restart(struct managed_pool *pool, const struct endpoint *ep)
+{
+	struct managed *m;
+
+	TAILQ_FOREACH(m, &pool->all, next) {
+		if (m->endpoint != ep || m->child == NULL)
+			continue;
+		m->restarting = true;
+		child_kill(m->child, SIGKILL);
 	}
 }
 

@@ -9,12 +9,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct endpoint;
 struct managed_pool;
 struct supervisor;
 
 /* Ends those that an earlier msigd left behind (known by pid and start time),
  * then starts all that the configuration asks for. NULL: why says what is wrong. */
 struct managed_pool *managed_start(struct supervisor *sv, char *why, size_t why_size);
+
+/* Kills the process of an endpoint, so that it keeps nothing; another follows. */
+void managed_restart(struct managed_pool *pool, const struct endpoint *endpoint);
 
 /* SIGTERM to all; none is started again. fn is called when the last has gone. */
 void managed_stop(struct managed_pool *pool, void (*fn)(void *arg), void *arg);

@@ -10,6 +10,21 @@
 
 static const char *const lock_kinds[LOCK_KIND_COUNT] = {"endpoint", "escrow"};
 
+static const char *const delay_kinds[DELAY_KIND_COUNT] = {"stagger", "pollution"};
+
+bool
+metrics_delay(struct metrics *m, const char *kind, int64_t measured_ms)
+{
+	for (int i = 0; i < DELAY_KIND_COUNT; i++) {
+		if (strcmp(kind, delay_kinds[i]) != 0)
+			continue;
+		m->delays[i].ms += (uint64_t)measured_ms;
+		m->delays[i].count++;
+		return true;
+	}
+	return false;
+}
+
 void
 metrics_lock(struct metrics *m, const char *name, int64_t wait_ms, int64_t hold_ms, int64_t busy_tries)
 {
@@ -128,6 +143,16 @@ write_locks(const struct metrics *m, struct evbuffer *out)
 		    (unsigned long long)m->locks[i].busy_tries);
 }
 
+static void
+write_delays(const struct metrics *m, struct evbuffer *out)
+{
+	family(out, "msigd_delay_seconds", "summary", "seconds", "Delays that workers kept, as measured, by kind.");
+	for (int i = 0; i < DELAY_KIND_COUNT; i++)
+		evbuffer_add_printf(out, "msigd_delay_seconds_sum{kind=\"%s\"} %.3f\n"
+		    "msigd_delay_seconds_count{kind=\"%s\"} %llu\n", delay_kinds[i], (double)m->delays[i].ms / 1000,
+		    delay_kinds[i], (unsigned long long)m->delays[i].count);
+}
+
 void
 metrics_write(struct supervisor *sv, struct evbuffer *out)
 {
@@ -137,6 +162,7 @@ metrics_write(struct supervisor *sv, struct evbuffer *out)
 	write_pool(sv, out);
 	write_sessions(sv, out);
 	write_locks(&sv->metrics, out);
+	write_delays(&sv->metrics, out);
 	counter(out, "msigd_store_commits", "Transactions committed.", store_commits(sv->store));
 	family(out, "msigd_store_commit_seconds", "counter", "seconds", "Time spent in commits.");
 	evbuffer_add_printf(out, "msigd_store_commit_seconds_total %.6f\n", (double)store_commit_us(sv->store) / 1e6);

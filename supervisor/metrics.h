@@ -7,6 +7,7 @@
 #define SUPERVISOR_METRICS_H
 
 #include <event2/buffer.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/phase.h"
@@ -14,6 +15,7 @@
 
 struct supervisor;
 
+enum delay_kind { DELAY_STAGGER, DELAY_POLLUTION, DELAY_KIND_COUNT };
 enum lock_kind { LOCK_KIND_ENDPOINT, LOCK_KIND_ESCROW, LOCK_KIND_COUNT };
 
 struct metrics {
@@ -30,7 +32,13 @@ struct metrics {
 	struct {
 		uint64_t wait_ms, hold_ms, busy_tries, count;
 	} locks[LOCK_KIND_COUNT];
+	struct {
+		uint64_t ms, count;
+	} delays[DELAY_KIND_COUNT];           /* as they were measured */
 };
+
+/* A worker waited, for so long: "stagger" or "pollution". False: no such kind. */
+bool metrics_delay(struct metrics *metrics, const char *kind, int64_t measured_ms);
 
 /* One lock was released; its name tells the kind. */
 void metrics_lock(struct metrics *metrics, const char *name, int64_t wait_ms, int64_t hold_ms, int64_t busy_tries);

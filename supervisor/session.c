@@ -152,23 +152,31 @@ session_new(struct sessions *all, const char *escrow_id, unsigned roles)
 	return s;
 }
 
+/* Those who wanted it closed. */
+static void
+tell_waiters(struct session *s)
+{
+	struct waiter *w;
+
+	while ((w = STAILQ_FIRST(&s->waiters)) != NULL) {
+		STAILQ_REMOVE_HEAD(&s->waiters, next);
+		w->fn(w->arg);
+		free(w);
+	}
+}
+
 /* Whoever still waits for an answer is told why there is none. */
 static void
 session_free(struct session *s, const char *why)
 {
 	struct sessions *all = s->all;
-	struct waiter *w;
 
 	RB_REMOVE(session_tree, &all->tree, s);
 	TAILQ_REMOVE(&all->by_use, s, use);
 	all->count--;
 	tell(&s->asked, NULL, why);
 	tell(&s->queue, NULL, why);
-	while ((w = STAILQ_FIRST(&s->waiters)) != NULL) {
-		STAILQ_REMOVE_HEAD(&s->waiters, next);
-		w->fn(w->arg);
-		free(w);
-	}
+	tell_waiters(s);
 	wallets_clear(&s->wallets);
 	event_free(s->timer);
 	free(s);
@@ -453,6 +461,7 @@ on_gone(void *owner, const struct worker_end *end)
 	    F_STR("reason", done ? NULL : why), F_INT("uses", s->uses));
 	give_back(s, clean ? ENDPOINT_EV_RELEASED : ENDPOINT_EV_ABANDONED);
 	tell(&s->asked, NULL, why);
+	tell_waiters(s);
 	if (done && !STAILQ_EMPTY(&s->queue) && !sv->stopping && !sv->draining)
 		begin_again(s);
 	else

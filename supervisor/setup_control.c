@@ -12,6 +12,7 @@
 #include "supervisor/check_control.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
+#include "supervisor/managed.h"
 #include "supervisor/scheduler.h"
 #include "supervisor/session.h"
 #include "supervisor/setup_frames.h"
@@ -88,9 +89,10 @@ start_frame(void *owner)
 		    "wallet", wallet, "endpoint", endpoint_describe(e->endpoints[r]), "spare", e->spares[r]));
 	}
 	seal_subkey_base64(e->sv->master_key, e->id, subkey);
-	start = json_pack("{s:s, s:i, s:s, s:s, s:I, s:o}", "escrow_id", e->id, "attempt", e->guard.attempt,
+	start = json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:o}", "escrow_id", e->id, "attempt", e->guard.attempt,
 	    "subkey", subkey, "gate", c->gate == GATE_REOPEN ? "reopen" : "seed",
-	    "stagger_ms", (json_int_t)c->stagger_delay_ms, "participants", participants);
+	    "stagger_ms", (json_int_t)c->stagger_delay_ms, "pollution_ms", (json_int_t)c->pollution_delay_ms,
+	    "participants", participants);
 	sodium_memzero(subkey, sizeof subkey);
 	return start;
 }
@@ -160,6 +162,10 @@ on_message(void *owner, struct worker *worker, enum message_type type, json_t *f
 	struct escrow *e = owner;
 	struct escrow_op *op;
 
+	if (type == MESSAGE_NOTE) {
+		*why = "a note that is none";
+		return setup_note(e, frame);
+	}
 	if (!setup_frame_valid(e, type, frame, why))
 		return false;
 	op = type == MESSAGE_PUBLISH
@@ -252,6 +258,24 @@ end_attempt(struct escrow *e, enum failure_cause cause, const char *reason, bool
 	escrow_submit(e, op);
 }
 
+/* Its wallet was polluted, closed, opened again, and still was: until whoever does
+ * that is gone, it would be no better next time. */
+static void
+retire_endpoint(struct escrow *e, enum role role)
+{
+	struct endpoint *ep = e->endpoints[role];
+	char reason[256];
+
+	if (ep->managed) {
+		managed_restart(e->sv->managed, ep);
+		return;
+	}
+	snprintf(reason, sizeof reason, "polluted twice: a wallet there was multisig before its make_multisig, and again after "
+	    "it was reopened: end the other program that uses it, then: msigctl endpoint %.64s in", ep->name);
+	endpoint_event(ep, ENDPOINT_EV_FAULT, reason);
+	e->endpoints[role] = NULL;
+}
+
 /* A job's failure: who is to blame, and whether it is worth another attempt. */
 static void
 end_failed(struct escrow *e, json_t *finished)
@@ -274,9 +298,12 @@ end_failed(struct escrow *e, json_t *finished)
 		    text != NULL ? text : "unknown");
 	else
 		snprintf(reason, sizeof reason, "%s", text != NULL ? text : "unknown");
+	e->sv->metrics.pollutions += cause == CAUSE_POLLUTED ? 1 : 0;
 	if (role_text != NULL && role_parse(role_text, false, &role) && e->endpoints[role] != NULL) {
 		endpoint_blame(e->endpoints[role]);
-		if (cause == CAUSE_WRONG_NETWORK) {
+		if (cause == CAUSE_POLLUTED && (e->polluted & ROLE_BIT(role)) != 0)
+			retire_endpoint(e, role);
+		else if (cause == CAUSE_WRONG_NETWORK) {
 			endpoint_event(e->endpoints[role], ENDPOINT_EV_FAULT, text);
 			e->endpoints[role] = NULL;
 		}
@@ -445,7 +472,7 @@ on_granted(struct claim *claim, struct endpoint *endpoints[ROLE_COUNT])
 {
 	struct escrow *e = (struct escrow *)((char *)claim - offsetof(struct escrow, claim));
 
-	e->primed = 0;
+	e->primed = e->polluted = 0;
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		json_decref(e->spares[r]);
 		e->spares[r] = NULL;

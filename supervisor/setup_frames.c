@@ -147,6 +147,51 @@ setup_frame_valid(const struct escrow *e, enum message_type type, json_t *frame,
 	return type == MESSAGE_REPORT && valid_report(e, frame);
 }
 
+/* --- notes ---------------------------------------------------------------- */
+
+bool
+setup_note_delay(struct supervisor *sv, const char *escrow_id, json_t *frame)
+{
+	const char *what = text_of(frame, "what"), *kind = text_of(frame, "kind"), *role = text_of(frame, "role");
+	json_int_t asked = json_integer_value(json_object_get(frame, "asked_ms"));
+	json_int_t measured = json_integer_value(json_object_get(frame, "measured_ms"));
+
+	if (what == NULL || strcmp(what, "delay") != 0 || kind == NULL || measured < 0 ||
+	    !metrics_delay(&sv->metrics, kind, measured))
+		return false;
+	log_info("delay", F_STR("escrow", escrow_id), F_STR("role", role), F_STR("kind", kind), F_INT("asked_ms", asked),
+	    F_INT("measured_ms", measured));
+	return true;
+}
+
+static bool
+note_pollution(struct escrow *e, json_t *frame)
+{
+	const char *wallet = text_of(frame, "wallet"), *name;
+	enum role role;
+
+	if (wallet == NULL || !managed_role(e, frame, &role) || e->endpoints[role] == NULL)
+		return false;
+	name = e->endpoints[role]->name;
+	e->polluted |= ROLE_BIT(role);
+	e->sv->metrics.pollutions++;
+	log_warn("wallet_polluted", F_STR("escrow", e->id), F_INT("attempt", e->guard.attempt),
+	    F_STR("role", role_name(role)), F_STR("endpoint", name), F_STR("wallet", wallet));
+	store_add_event(e->sv->store, e->id, "pollution", json_pack("{s:i, s:s, s:s, s:s}", "attempt", e->guard.attempt,
+	    "role", role_name(role), "name", name, "wallet", wallet));
+	return true;
+}
+
+bool
+setup_note(struct escrow *e, json_t *frame)
+{
+	const char *what = text_of(frame, "what");
+
+	if (what != NULL && strcmp(what, "pollution") == 0)
+		return note_pollution(e, frame);
+	return setup_note_delay(e->sv, e->id, frame);
+}
+
 /* --- writing -------------------------------------------------------------- */
 
 struct blob {

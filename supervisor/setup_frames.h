@@ -14,6 +14,12 @@ void setup_wallet_name(const struct escrow *escrow, enum role role, char out[SET
 /* Whether a frame has the shape that ipc/message.h gives it; why says what has not. */
 bool setup_frame_valid(const struct escrow *escrow, enum message_type type, json_t *frame, const char **why);
 
+/* Tells and counts a note. False: it is none of this job. */
+bool setup_note(struct escrow *escrow, json_t *frame);
+
+/* The same of a delay, which a trial has too; escrow_id: NULL. */
+bool setup_note_delay(struct supervisor *sv, const char *escrow_id, json_t *frame);
+
 /* Write what a valid frame says, as one: results, then the round that begins,
  * then intents; the address with what belongs to it. */
 enum store_result setup_store_report(struct escrow *escrow, json_t *frame);

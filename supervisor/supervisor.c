@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "supervisor/backup.h"
+#include "supervisor/calibrate.h"
 #include "supervisor/check.h"
 #include "supervisor/check_control.h"
 #include "supervisor/child.h"
@@ -200,11 +201,12 @@ take_parts(struct supervisor *sv)
 	sv->sessions = sessions_new(sv);
 	sv->verifier = verifier_new(sv);
 	sv->checker = checker_new(sv);
+	sv->calibrator = calibrator_new(sv);
 	sv->backups = backups_new(sv);
 	sv->feed = feed_new(sv);
 	if (sv->workers == NULL || sv->endpoints == NULL || sv->escrows == NULL || sv->scheduler == NULL ||
 	    sv->tender == NULL || sv->sessions == NULL ||
-	    sv->verifier == NULL || sv->checker == NULL || sv->backups == NULL || sv->feed == NULL) {
+	    sv->verifier == NULL || sv->checker == NULL || sv->calibrator == NULL || sv->backups == NULL || sv->feed == NULL) {
 		fprintf(stderr, "msigd: out of memory\n");
 		return false;
 	}
@@ -358,9 +360,11 @@ supervisor_stop(struct supervisor *sv, bool drain)
 {
 	if (sv->stopping)
 		return;
+	calibrate_stop(sv->calibrator);
 	if (drain && !is_at_rest(sv)) {
 		sv->draining = true;
 		sessions_close_all(sv->sessions);
+		tender_drain(sv->tender);
 		return;
 	}
 	sv->stopping = true;
@@ -387,6 +391,7 @@ supervisor_end(struct supervisor *sv)
 	tender_free(sv->tender);
 	verifier_free(sv->verifier);
 	checker_free(sv->checker);
+	calibrator_free(sv->calibrator);
 	backups_free(sv->backups);
 	feed_free(sv->feed);
 	control_free(sv->control);

@@ -33,6 +33,7 @@ struct supervisor {
 	struct sessions *sessions;      /* session.h */
 	struct verifier *verifier;      /* check_control.h */
 	struct checker *checker;        /* check.h */
+	struct calibrator *calibrator;  /* calibrate.h */
 	struct control *control;        /* control.h */
 	struct feed *feed;              /* feed.h */
 	struct backups *backups;        /* backup.h */

@@ -10,6 +10,7 @@
 #include "supervisor/escrow.h"
 #include "supervisor/scheduler.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/worker_process.h"
 
 enum {
 	PATIENCE_MS = 4000,  /* how long an idle endpoint stands back while other work is under way */
@@ -118,4 +119,15 @@ void
 tender_wake(struct tender *t)
 {
 	event_active(t->timer, EV_TIMEOUT, 1);
+}
+
+void
+tender_drain(struct tender *t)
+{
+	struct endpoint *ep, *next;
+
+	TAILQ_FOREACH_SAFE(ep, &t->sv->endpoints->all, all, next) {
+		if (ep->state == ENDPOINT_TENDING && ep->tend != NULL)
+			worker_stop(ep->tend);
+	}
 }

@@ -17,4 +17,7 @@ void tender_free(struct tender *tender);
 /* Something changed: looks at the end of this turn which may be tended now. */
 void tender_wake(struct tender *tender);
 
+/* msigd is to stop once nothing is under way: what is being tended is let go. */
+void tender_drain(struct tender *tender);
+
 #endif

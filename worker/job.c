@@ -55,20 +55,35 @@ job_send(struct job *job, enum message_type type, json_t *frame)
 }
 
 void
-job_finish(struct job *job, const char *outcome, json_t *fields)
+job_end(struct job *job)
 {
-	json_t *frame = fields != NULL ? fields : json_object();
+	json_t *frame = job->outcome_fields;
 
-	if (job->ended) {
-		json_decref(frame);
+	if (job->ended)
 		return;
-	}
 	job->ended = true;
-	json_object_set_new(frame, "outcome", json_string(outcome));
+	job->outcome_fields = NULL;
+	json_object_set_new(frame, "outcome", json_string(job->outcome));
 	json_object_set_new(frame, "locks", locks_json(job, true));
 	send_frame(job, MESSAGE_FINISHED, frame);
 	channel_flush(job->channel, FLUSH_MS);
 	event_base_loopbreak(job->base);
+}
+
+void
+job_finish(struct job *job, const char *outcome, json_t *fields)
+{
+	if (job->ended || job->tidying) {
+		json_decref(fields);
+		return;
+	}
+	job->outcome = outcome;
+	job->outcome_fields = fields != NULL ? fields : json_object();
+	job->tidying = job->tidy != NULL;
+	if (job->tidying)
+		job->tidy(job, false);
+	else
+		job_end(job);
 }
 
 /* A path may hold any bytes, and a cut may fall inside a character: JSON takes
@@ -99,9 +114,10 @@ job_fail(struct job *job, struct party *party, const char *call, enum failure_ca
 	else
 		snprintf(reason, sizeof reason, "%s%s", who, text);
 	replace_non_ascii(reason);
-	if (job->published) {
+	if (job->published || job->tidying) {
 		job->unclean = true;
-		log_warn("after_publication", F_STR("escrow", job->escrow_id), F_STR("reason", reason));
+		log_warn(job->published ? "after_publication" : "wallet_not_closed", F_STR("escrow", job->escrow_id[0] != '\0' ? job->escrow_id : NULL),
+		    F_STR("reason", reason));
 		return;
 	}
 	job_finish(job, "failed", json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:b}", "cause", failure_cause_name(cause),
@@ -131,14 +147,19 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (job->tidying) {
+		job->tidy(job, true);
+		return;
+	}
 	duration_format(clock_monotonic_ms() - job->began_ms, after, sizeof after);
 	for (int i = 0; i < job->party_count; i++) {
 		struct party *p = &job->parties[i];
-		if (p->op != NULL)
+		if (p->op != NULL && !job->tidying)
 			job_fail(job, p, p->op->method, CAUSE_TIMEOUT, false, "no answer when the time was over after %s; %s", after,
 			    rpc_was_sent(p->rpc) ? "its outcome is unknown" : "the request was not sent");
 	}
-	job_fail(job, NULL, NULL, CAUSE_TIMEOUT, false, "the time was over after %s", after);
+	if (!job->tidying)
+		job_fail(job, NULL, NULL, CAUSE_TIMEOUT, false, "the time was over after %s", after);
 	if (job->published)
 		job_finish(job, "done", json_pack("{s:b}", "clean", 0));
 }
@@ -154,6 +175,57 @@ job_limit(struct job *job, int64_t ms)
 		event_add(job->deadline, &tv);
 	else
 		event_del(job->deadline);
+}
+
+/* --- delays --------------------------------------------------------------- */
+
+static void
+set_delay(struct delay *delay, int64_t ms)
+{
+	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+
+	event_add(delay->timer, &tv);
+}
+
+/* The loop's clock is a coarse one, and may be early by some milliseconds. */
+static void
+on_delay(evutil_socket_t fd, short what, void *arg)
+{
+	struct party *p = arg;
+	struct delay *delay = &p->delay;
+	int64_t measured = clock_monotonic_ms() - delay->began_ms;
+
+	(void)fd;
+	(void)what;
+	if (p->job->ended || p->job->tidying || p->job->stopping)
+		return;
+	if (measured < delay->asked_ms) {
+		set_delay(delay, delay->asked_ms - measured);
+		return;
+	}
+	job_send(p->job, MESSAGE_NOTE, json_pack("{s:s, s:s, s:s, s:I, s:I}", "what", "delay", "kind", delay->kind,
+	    "role", role_name(p->role), "asked_ms", (json_int_t)delay->asked_ms, "measured_ms", (json_int_t)measured));
+	delay->then(p);
+}
+
+void
+job_delay(struct party *p, const char *kind, int64_t ms, void (*then)(struct party *party))
+{
+	struct delay *delay = &p->delay;
+
+	if (ms == 0) {
+		then(p);
+		return;
+	}
+	if (delay->timer == NULL && (delay->timer = evtimer_new(p->job->base, on_delay, p)) == NULL) {
+		job_fail(p->job, p, NULL, CAUSE_INTERNAL, false, "out of memory");
+		return;
+	}
+	delay->kind = kind;
+	delay->asked_ms = ms;
+	delay->began_ms = clock_monotonic_ms();
+	delay->then = then;
+	set_delay(delay, ms);
 }
 
 /* --- reports -------------------------------------------------------------- */
@@ -320,8 +392,14 @@ take_spare(struct party *p, json_t *json)
 	copy_text(spare->wallet, sizeof spare->wallet, json, "wallet");
 	copy_text(spare->stamp, sizeof spare->stamp, json, "stamp");
 	copy_text(spare->address, sizeof spare->address, json, "address");
-	return spare->id[0] != '\0' && spare->wallet[0] != '\0' && spare->stamp[0] != '\0' && password != NULL &&
-	    take_subkey(json, spare->subkey) && unseal_password(spare->subkey, &place, password, spare->password);
+	if (spare->id[0] == '\0' || spare->wallet[0] == '\0' || spare->stamp[0] == '\0' || password == NULL ||
+	    !take_subkey(json, spare->subkey))
+		return false;
+	if (!unseal_password(spare->subkey, &place, password, spare->password)) {
+		log_warn("spare_not_unsealed", F_STR("endpoint", p->endpoint), F_STR("wallet", spare->wallet));
+		memset(spare, 0, sizeof *spare); /* as if there were none: a new one takes its place */
+	}
+	return true;
 }
 
 static bool
@@ -350,19 +428,11 @@ take_party(struct job *job, json_t *participant)
 }
 
 static bool
-take_escrow(struct job *job, json_t *start)
+take_parties(struct job *job, json_t *start)
 {
-	const char *id = json_string_value(json_object_get(start, "escrow_id"));
-	const char *gate = json_string_value(json_object_get(start, "gate"));
 	json_t *participant;
 	size_t i;
 
-	if (id == NULL || !uuid_normalise(id, job->escrow_id) || !take_subkey(start, job->subkey))
-		return false;
-	job->attempt = (int)json_integer_value(json_object_get(start, "attempt"));
-	job->reopen = gate != NULL && strcmp(gate, "reopen") == 0;
-	job->stagger_ms = json_integer_value(json_object_get(start, "stagger_ms"));
-	copy_text(job->address, sizeof job->address, start, "address");
 	json_array_foreach(json_object_get(start, "participants"), i, participant) {
 		if (!take_party(job, participant))
 			return false;
@@ -370,11 +440,37 @@ take_escrow(struct job *job, json_t *start)
 	return job->party_count > 0;
 }
 
+static bool
+take_escrow(struct job *job, json_t *start)
+{
+	const char *id = json_string_value(json_object_get(start, "escrow_id"));
+	const char *gate = json_string_value(json_object_get(start, "gate"));
+
+	if (id == NULL || !uuid_normalise(id, job->escrow_id) || !take_subkey(start, job->subkey))
+		return false;
+	job->attempt = (int)json_integer_value(json_object_get(start, "attempt"));
+	job->reopen = gate != NULL && strcmp(gate, "reopen") == 0;
+	job->stagger_ms = json_integer_value(json_object_get(start, "stagger_ms"));
+	job->pollution_ms = json_integer_value(json_object_get(start, "pollution_ms"));
+	copy_text(job->address, sizeof job->address, start, "address");
+	return take_parties(job, start);
+}
+
 /* The round engine knows no party but its own three. */
 static bool
 take_setup(struct job *job, json_t *start)
 {
 	return take_escrow(job, start) && job->party_count == ROLE_COUNT;
+}
+
+/* What it seals is kept nowhere: nobody else has to know the key. */
+static bool
+take_trial(struct job *job, json_t *start)
+{
+	randombytes_buf(job->subkey, sizeof job->subkey);
+	job->stagger_ms = json_integer_value(json_object_get(start, "stagger_ms"));
+	job->pollution_ms = -1;
+	return take_parties(job, start) && job->party_count == ROLE_COUNT;
 }
 
 static bool
@@ -411,11 +507,14 @@ static const struct {
 	void (*begin)(struct job *job);
 	void (*acked)(struct job *job, json_int_t serial);
 	void (*stop)(struct job *job);
+	void (*ready)(struct job *job);
+	void (*tidy)(struct job *job, bool over);
 } kinds[] = {
-	{"setup", take_setup, setup_begin, setup_acked, setup_stop},
-	{"session", take_escrow, session_begin, NULL, session_stop},
-	{"tend", take_tend, tend_begin, tend_acked, stop_at_once},
-	{"check", take_escrow, check_begin, NULL, stop_if_idle},
+	{"setup", take_setup, setup_begin, setup_acked, setup_stop, gate_begin, NULL},
+	{"trial", take_trial, trial_begin, trial_acked, trial_stop, trial_ready, trial_tidy},
+	{"session", take_escrow, session_begin, NULL, session_stop, NULL, NULL},
+	{"tend", take_tend, tend_begin, tend_acked, stop_at_once, NULL, NULL},
+	{"check", take_escrow, check_begin, NULL, stop_if_idle, NULL, NULL},
 };
 
 static bool
@@ -427,6 +526,8 @@ take_kind(struct job *job, json_t *start)
 		job->begin = kinds[i].begin;
 		job->acked = kinds[i].acked;
 		job->stop = kinds[i].stop;
+		job->ready = kinds[i].ready;
+		job->tidy = kinds[i].tidy;
 		return kinds[i].take(job, start);
 	}
 	return false;
@@ -472,8 +573,8 @@ job_clear(struct job *job)
 		wipe_text(&p->seed);
 		json_decref(p->is_multisig);
 		free(p->wallet_dir);
-		if (p->delayed != NULL)
-			event_free(p->delayed);
+		if (p->delay.timer != NULL)
+			event_free(p->delay.timer);
 		sodium_memzero(p->password, sizeof p->password);
 		sodium_memzero(&p->spare, sizeof p->spare);
 	}
@@ -484,6 +585,7 @@ job_clear(struct job *job)
 		event_free(job->deadline);
 	if (job->lock_retry != NULL)
 		event_free(job->lock_retry);
+	json_decref(job->outcome_fields);
 	free(job->lock_dir);
 	sodium_memzero(job->subkey, sizeof job->subkey);
 	sodium_memzero(job->new_spare_subkey, sizeof job->new_spare_subkey);

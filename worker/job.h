@@ -51,7 +51,8 @@ struct spare {
 struct op {
 	const char *method;
 	json_t *(*params)(struct party *party);               /* NULL: none */
-	/* Looks at the answer; false: it has ended the job. NULL: nothing to look at. */
+	/* Looks at the answer; false: it has ended the job, or done is to look at
+	 * what it found. NULL: nothing to look at. */
 	bool (*take)(struct party *party, json_t *result);
 	/* Whether this party needs the call at all. NULL: always. */
 	bool (*wanted)(struct party *party);
@@ -62,6 +63,14 @@ struct op {
 	int accepted_error;
 	/* The call the step is about: its time is the step's. */
 	bool main;
+};
+
+/* A wait before the next call. */
+struct delay {
+	struct event *timer;      /* or NULL: it never had one */
+	const char *kind;
+	int64_t asked_ms, began_ms; /* began: monotonic */
+	void (*then)(struct party *party);
 };
 
 /* A wallet-rpc and the wallet in it that belongs to one role. */
@@ -88,9 +97,14 @@ struct party {
 	bool ready;               /* is_multisig said so last */
 	int round;                /* kex round of the step under way or done last */
 	int64_t main_ms;          /* what the step's main call took */
+	int64_t make_ms;          /* what make_multisig took */
+	bool polluted;            /* its wallet was just found multisig before its make_multisig */
+	bool reopened;            /* and was opened again for that */
+	bool left;                /* a trial: files of its wallet may be there still */
 	const struct op *op;      /* the script's call under way, or NULL */
 	void (*done)(struct party *party);
-	struct event *delayed;    /* begins its next step later (stagger-delay) */
+	void (*called_off)(struct party *party); /* the script goes no further than the call under way: this is called instead */
+	struct delay delay;
 };
 
 struct job {
@@ -104,6 +118,7 @@ struct job {
 	enum network network;
 	bool reopen;              /* gate = reopen */
 	int64_t stagger_ms;
+	int64_t pollution_ms;     /* -1: a polluted wallet is a failure at once */
 	int64_t deadline_ms;      /* monotonic */
 	int64_t began_ms;
 	struct event *deadline;
@@ -130,6 +145,13 @@ struct job {
 	void (*begin)(struct job *job);   /* the locks are held */
 	void (*acked)(struct job *job, json_int_t serial); /* NULL: it reports nothing */
 	void (*stop)(struct job *job);    /* a stop was asked for */
+	void (*ready)(struct job *job);   /* setup, trial: all three wallets say so */
+	/* Before the job ends it puts away what it made, and calls job_end(). over:
+	 * the time for that is over. NULL: there is nothing to put away. */
+	void (*tidy)(struct job *job, bool over);
+	bool tidying;             /* it will end so: nothing but tidy goes on */
+	const char *outcome;
+	json_t *outcome_fields;
 };
 
 /* --- life (job.c) --------------------------------------------------------- */
@@ -148,13 +170,15 @@ void job_take_locks(struct job *job);
  * Returns its serial; job->acked is called with it. */
 json_int_t job_report(struct job *job, enum message_type type, json_t *frame);
 
-/* Ends the job. fields (reference taken, may be NULL) go into finished. Nothing
- * has an effect after it. */
+/* Ends the job, once it has put away what it made. fields (reference taken, may
+ * be NULL) go into finished. Nothing has an effect after it. */
 void job_finish(struct job *job, const char *outcome, json_t *fields);
+/* The same, from tidy: all is put away, or never will be. */
+void job_end(struct job *job);
 
 /* Ends it as failed. party or call may be NULL. The reason becomes
- * "buyer: make_multisig on http://…: TEXT". Once the address is published this
- * is a warning in the log, and the job goes on. */
+ * "buyer: make_multisig on http://…: TEXT". Once the address is published, or
+ * while it puts away, this is a warning in the log, and the job goes on. */
 void job_fail(struct job *job, struct party *party, const char *call, enum failure_cause cause, bool fatal,
     const char *format, ...) __attribute__((format(printf, 6, 7)));
 
@@ -163,6 +187,10 @@ bool job_stop_if_idle(struct job *job);
 
 /* Sends any other frame. */
 void job_send(struct job *job, enum message_type type, json_t *frame);
+
+/* Calls then after so long, and notes how long it was; after 0 at once. Not if
+ * the job is to end meanwhile. */
+void job_delay(struct party *party, const char *kind, int64_t ms, void (*then)(struct party *party));
 
 /* The time that is left to it, from now; 0: as much as it likes. */
 void job_limit(struct job *job, int64_t ms);
@@ -191,11 +219,11 @@ char *wallet_sealed_keys(struct party *party, int round, bool *ok);
 /* Pieces of scripts. */
 json_t *params_stamp_key(struct party *party);     /* get_attribute */
 bool take_stamp(struct party *party, json_t *result);
-/* Before a call that changes the wallet: is_multisig with the first, then
- * get_attribute with one of the others, so that the stamp is proven last and
- * another wallet is reported as what it is. */
+/* Before make_multisig: is_multisig with the first, then get_attribute with the
+ * other, so that the stamp is proven last and another wallet is reported as what
+ * it is. Our own, if it is multisig: party->polluted, and the script is over. */
 bool take_multisig_later(struct party *party, json_t *result);
-bool take_stamp_not_multisig(struct party *party, json_t *result);
+bool take_stamp_not_polluted(struct party *party, json_t *result);
 
 bool take_not_multisig(struct party *party, json_t *result);
 bool take_multisig(struct party *party, json_t *result);  /* 2 of 3; sets ready */
@@ -210,6 +238,10 @@ bool take_seed(struct party *party, json_t *result);
 json_t *params_open(struct party *party);          /* open_wallet */
 json_t *params_no_save(struct party *party);       /* close_wallet */
 bool take_closed(struct party *party, json_t *result);
+
+/* Removes the files of a wallet that nobody will need. False: they may be there
+ * still. */
+bool wallet_remove_files(const struct party *party, const char *wallet);
 
 /* A new wallet's password, into party->password; sealed, as base64 from malloc,
  * or NULL when out of memory. And what makes a stamp the only one of its kind. */
@@ -227,6 +259,16 @@ bool address_is_placeholder(const char *address);
 void setup_begin(struct job *job);
 void setup_acked(struct job *job, json_int_t serial);
 void setup_stop(struct job *job);
+/* Its make_multisig goes out: the next party's stagger-delay begins. */
+void setup_make_begins(struct party *party);
+/* Its wallet is polluted: once more, from disk, and on with clean(); a second
+ * time it is a failure. */
+void pollution_found(struct party *party, void (*clean)(struct party *party));
+void trial_begin(struct job *job);
+void trial_acked(struct job *job, json_int_t serial);
+void trial_stop(struct job *job);
+void trial_ready(struct job *job);
+void trial_tidy(struct job *job, bool over);
 void tend_begin(struct job *job);
 void tend_acked(struct job *job, json_int_t serial);
 void check_begin(struct job *job);

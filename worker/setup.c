@@ -140,32 +140,24 @@ run_step(struct party *p)
 	job_run_script(p, step_script(p), on_step_done);
 }
 
+/* stagger-delay lies between two make_multisig: each party but the first waits
+ * for the one before it. */
 static void
-on_delay(evutil_socket_t fd, short what, void *arg)
+begin_step(struct party *p)
 {
-	struct party *p = arg;
-
-	(void)fd;
-	(void)what;
-	if (!p->job->ended && !p->job->stopping)
+	p->round++;
+	if (p->round != ROUND_MAKE || p->job->stagger_ms == 0 || p == p->job->parties)
 		run_step(p);
 }
 
-/* stagger-delay lies between two make_multisig. */
-static void
-begin_step(struct party *p, int place)
+void
+setup_make_begins(struct party *p)
 {
-	int64_t ms = p->round + 1 == ROUND_MAKE ? p->job->stagger_ms * place : 0;
-	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+	struct job *job = p->job;
+	struct party *next = p + 1;
 
-	p->round++;
-	if (ms == 0) {
-		run_step(p);
-		return;
-	}
-	if (p->delayed == NULL)
-		p->delayed = evtimer_new(p->job->base, on_delay, p);
-	event_add(p->delayed, &tv);
+	if (job->stagger_ms > 0 && next < job->parties + job->party_count)
+		job_delay(next, "stagger", job->stagger_ms, run_step);
 }
 
 /* What was said in the round that is over is what is processed in the next. */
@@ -246,8 +238,15 @@ on_step_done(struct party *p)
 {
 	struct job *job = p->job;
 	unsigned self = 1u << (p - job->parties);
-	json_t *result = result_json(p);
+	json_t *result;
 
+	if (p->polluted) {
+		pollution_found(p, run_step);
+		return;
+	}
+	if (p->round == ROUND_MAKE)
+		p->make_ms = p->main_ms;
+	result = result_json(p);
 	if (result == NULL)
 		return;
 	if (p->round == ROUND_CREATE) {
@@ -290,12 +289,12 @@ setup_acked(struct job *job, json_int_t serial)
 	if (job_stop_if_idle(job) || job->stopping)
 		return;
 	if (w.gate) {
-		gate_begin(job);
+		job->ready(job);
 		return;
 	}
 	for (int i = 0; i < job->party_count; i++) {
 		if (w.parties & (1u << i))
-			begin_step(&job->parties[i], i);
+			begin_step(&job->parties[i]);
 	}
 }
 

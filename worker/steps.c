@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 enum {
-	NO_ATTRIBUTE = -45,
+	NO_WALLET_OPEN = -13, NO_ATTRIBUTE = -45,
 	MESSAGE_MAX = 16 * 1024 /* some hundred bytes in truth; it has to fit a frame, sealed, beside the .keys */
 };
 
@@ -63,6 +63,7 @@ infos(struct job *job)
 static json_t *
 params_make(struct party *p)
 {
+	setup_make_begins(p);
 	return json_pack("{s:o, s:i, s:s}", "multisig_info", infos(p->job), "threshold", MULTISIG_THRESHOLD,
 	    "password", p->password);
 }
@@ -154,6 +155,15 @@ params_same_password(struct party *p)
 	return json_pack("{s:s, s:s}", "old_password", p->password, "new_password", p->password);
 }
 
+/* What the other program left on disk is no wallet any more. */
+static bool
+refuse_reopen(struct party *p, const struct rpc_result *result)
+{
+	job_fail(p->job, p, p->op->method, CAUSE_POLLUTED, false, "the wallet %s was multisig before its make_multisig, and "
+	    "cannot be opened again: %s", p->wallet, result->why);
+	return false;
+}
+
 /* --- the scripts ---------------------------------------------------------- */
 
 static const struct op create_script[] = {
@@ -197,10 +207,26 @@ static const struct op prepare_script[] = {
 
 static const struct op make_script[] = {
 	{.method = "is_multisig", .take = take_multisig_later},
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp_not_multisig},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp_not_polluted},
 	{.method = "make_multisig", .params = params_make, .take = take_message, .main = true},
 	{.method = "is_multisig", .take = take_multisig},
 	{.method = "store"},
+	{.method = NULL},
+};
+
+const struct op step_close_script[] = {
+	{.method = "close_wallet", .params = params_no_save, .accepted_error = NO_WALLET_OPEN},
+	{.method = NULL},
+};
+
+/* What prepare_multisig says now says the same in other bytes: the message that
+ * is committed stands. But without it the experimental flag would be missing,
+ * and every exchange fail (MONERO.md). */
+const struct op step_reopen_script[] = {
+	{.method = "open_wallet", .params = params_open, .refused = refuse_reopen},
+	{.method = "is_multisig", .take = take_multisig_later},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp_not_polluted},
+	{.method = "prepare_multisig", .params = params_prepare},
 	{.method = NULL},
 };
 

@@ -20,4 +20,8 @@ bool party_uses_spare(const struct party *party);
  * wallet has nothing more to say), party->ready and party->main_ms. */
 const struct op *step_script(const struct party *party);
 
+/* Closes a polluted wallet without saving. Later: opens it again, to where its
+ * make_multisig may follow unless it is party->polluted still. */
+extern const struct op step_close_script[], step_reopen_script[];
+
 #endif

@@ -3,13 +3,10 @@
  * open in it but its spare? When told to make one, it leaves a spare open there:
  * the one on record, or a new one.
  */
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "worker/steps.h"
 
 static int64_t asked_ms, rtt_ms;
@@ -29,23 +26,6 @@ finish(struct party *p, const char *spare)
 
 /* --- a new spare ---------------------------------------------------------- */
 
-/* create_wallet was begun and nobody knows what came of it: nothing that it left
- * was ever used. Its endpoint has answered since, so it is over. */
-static void
-remove_unfinished(const struct party *p)
-{
-	static const char *const suffixes[] = {"", ".keys", ".address.txt"};
-	char path[PATH_MAX];
-
-	if (p->wallet_dir[0] == '\0' || p->spare.wallet[0] == '\0' || p->spare.address[0] != '\0')
-		return;
-	for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
-		snprintf(path, sizeof path, "%.3800s/%s%s", p->wallet_dir, p->spare.wallet, suffixes[i]);
-		if (unlink(path) == 0)
-			log_debug("spare_file_removed", F_STR("endpoint", p->endpoint), F_STR("file", path));
-	}
-}
-
 static void
 make_new(struct party *p)
 {
@@ -55,7 +35,6 @@ make_new(struct party *p)
 
 	if (job_stop_if_idle(job))
 		return;
-	remove_unfinished(p);
 	snprintf(p->wallet, sizeof p->wallet, "msigd-%s", job->new_spare_id);
 	wallet_nonce(nonce);
 	snprintf(p->stamp, sizeof p->stamp, "{\"spare\":\"%s\",\"nonce\":\"%s\"}", job->new_spare_id, nonce);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/atomic_file.h"
 #include "common/clock.h"
@@ -69,6 +70,17 @@ fail_call(struct party *p, const struct rpc_result *r)
 	job_fail(p->job, p, p->op->method, cause, false, "%s", r->why);
 }
 
+/* done goes on, unless the job puts away what it made. */
+static void
+end_script(struct party *p)
+{
+	void (*next)(struct party *party) = p->called_off != NULL ? p->called_off : p->done;
+
+	p->op = NULL;
+	p->called_off = NULL;
+	next(p);
+}
+
 static void
 on_answer(const struct rpc_result *r, void *arg)
 {
@@ -78,6 +90,10 @@ on_answer(const struct rpc_result *r, void *arg)
 
 	if (p->job->ended)
 		return;
+	if (p->called_off != NULL) {
+		end_script(p);
+		return;
+	}
 	accepted = accepted || (r->outcome == RPC_ERROR && op->refused != NULL && op->refused(p, r));
 	if (op->main)
 		p->main_ms = r->duration_ms;
@@ -88,8 +104,7 @@ on_answer(const struct rpc_result *r, void *arg)
 		run_op(p);
 	} else if (!p->job->ended) {
 		/* after publication a failure ends the script, not the job */
-		p->op = NULL;
-		p->done(p);
+		end_script(p);
 	}
 }
 
@@ -104,8 +119,7 @@ run_op(struct party *p)
 	while (p->op->method != NULL && p->op->wanted != NULL && !p->op->wanted(p))
 		p->op++;
 	if (p->op->method == NULL) {
-		p->op = NULL;
-		p->done(p);
+		end_script(p);
 		return;
 	}
 	if (p->op->params != NULL && (params = p->op->params(p)) == NULL) {
@@ -160,9 +174,12 @@ take_multisig_later(struct party *p, json_t *result)
 }
 
 bool
-take_stamp_not_multisig(struct party *p, json_t *result)
+take_stamp_not_polluted(struct party *p, json_t *result)
 {
-	return take_stamp(p, result) && take_not_multisig(p, p->is_multisig);
+	if (!take_stamp(p, result))
+		return false;
+	p->polluted = !json_is_false(json_object_get(p->is_multisig, "multisig"));
+	return !p->polluted;
 }
 
 bool
@@ -340,6 +357,28 @@ wallet_nonce(char out[NONCE_TEXT])
 
 	randombytes_buf(random, sizeof random);
 	sodium_bin2hex(out, NONCE_TEXT, random, sizeof random);
+}
+
+bool
+wallet_remove_files(const struct party *p, const char *wallet)
+{
+	static const char *const suffixes[] = {".keys", "", ".address.txt"};
+	bool had_keys = false, failed = false;
+	char path[PATH_MAX];
+
+	if (p->wallet_dir[0] == '\0' || wallet[0] == '\0')
+		return false;
+	for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+		snprintf(path, sizeof path, "%.3800s/%s%s", p->wallet_dir, wallet, suffixes[i]);
+		if (unlink(path) == 0) {
+			had_keys = had_keys || i == 0;
+			log_debug("wallet_file_removed", F_STR("endpoint", p->endpoint), F_STR("file", path));
+		} else if (errno != ENOENT) {
+			failed = true;
+		}
+	}
+	/* a folder that was not named is a guess */
+	return !failed && (had_keys || p->wallet_dir_sure);
 }
 
 /* --- the .keys file ------------------------------------------------------- */

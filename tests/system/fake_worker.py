@@ -36,7 +36,7 @@ def main():
     if MODE == "other version":
         send({"type": "hello", "protocol": 99})
         time.sleep(1000)
-    send({"type": "hello", "protocol": 2})
+    send({"type": "hello", "protocol": 3})
     start = receive()
     base = {"generation": start["generation"]}
     if start["job"] == "tend" and MODE == "finds it busy":

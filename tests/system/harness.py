@@ -246,7 +246,8 @@ class Proxy:
     """Stands between msigd and a wallet-rpc. `rule(method, params, nth)` says what
     becomes of a call: None lets it pass; "swallow" sends it on and closes instead
     of answering; "leave" lets it pass, and then nobody listens any more until
-    listen() is called; a threading.Event holds it back until that is set. nth
+    listen() is called; a threading.Event holds it back until that is set; a dict is
+    answered in the wallet-rpc's place, which does not hear of it. nth
     counts the calls of that method from 1.
     `calls` lists (method, params, the wallet that was open) as they came."""
 
@@ -297,6 +298,10 @@ class Proxy:
                 if isinstance(action, threading.Event):
                     self.held.set()
                     action.wait(LIMIT)
+                if isinstance(action, dict):
+                    answer = json.dumps({"jsonrpc": "2.0", "id": json.loads(body)["id"], **action}).encode()
+                    client.sendall(b"HTTP/1.1 200 Ok\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
+                    continue
                 if upstream is None:
                     upstream = socket.create_connection(("127.0.0.1", self.rpc.port))
                     answers = upstream.makefile("rb")

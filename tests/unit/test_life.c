@@ -120,6 +120,7 @@ messages_are_allowed_where_the_table_says(void **state)
 		assert_int_equal(message_allowed_from_worker(MESSAGE_REPORT, at), running);
 		assert_int_equal(message_allowed_from_worker(MESSAGE_PUBLISH, at), running);
 		assert_int_equal(message_allowed_from_worker(MESSAGE_LOG, at), running || serving);
+		assert_int_equal(message_allowed_from_worker(MESSAGE_NOTE, at), running);
 		assert_int_equal(message_allowed_from_worker(MESSAGE_SERVING, at), running);
 		assert_int_equal(message_allowed_from_worker(MESSAGE_REPLY, at), serving || ending);
 		assert_int_equal(message_allowed_from_worker(MESSAGE_FINISHED, at), running || serving);

@@ -167,6 +167,10 @@ says_every_event_in_words(void **state)
 		{"{\"type\": \"endpoint\", \"name\": \"wallet-1\", \"state\": \"down\", \"reason\": \"refused\"}",
 		 "endpoint wallet-1: down: refused"},
 		{"{\"type\": \"endpoint\", \"name\": \"wallet-1\", \"state\": \"idle\"}", "endpoint wallet-1: idle"},
+		{"{\"type\": \"spare_lost\", \"name\": \"wallet-1\", \"polluted\": false, \"reason\": \"no wallet is open\"}",
+		 "endpoint wallet-1: its spare wallet is thrown away: no wallet is open"},
+		{"{\"type\": \"spare_lost\", \"name\": \"wallet-1\", \"polluted\": true, \"reason\": \"it is multisig\"}",
+		 "endpoint wallet-1: its spare wallet is POLLUTED: it is multisig"},
 		{"{\"type\": \"stopping\"}", "msigd is stopping"},
 		{"{\"type\": \"of later\", \"x\": 1}", "{\"type\":\"of later\",\"x\":1}"},
 	};

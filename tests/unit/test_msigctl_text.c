@@ -160,6 +160,28 @@ says_elapsed_time_and_sizes(void **state)
 	assert_string_equal(out, "8388608.0 TiB");
 }
 
+/* To the last atomic unit, and never less than there is. */
+static void
+says_amounts(void **state)
+{
+	static const struct {
+		int64_t atomic;
+		const char *text;
+	} cases[] = {
+		{0, "0.000000000000"}, {1, "0.000000000001"}, {999999999999, "0.999999999999"},
+		{INT64_C(1000000000000), "1.000000000000"}, {INT64_C(18400000000000000), "18400.000000000000"},
+		{INT64_C(12345678901234567), "12345.678901234567"}, {INT64_MAX, "9223372.036854775807"},
+		{-1, "-"}, {INT64_MIN, "-"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char out[TEXT_TIME];
+		text_xmr(cases[i].atomic, out, sizeof out);
+		assert_string_equal(out, cases[i].text);
+	}
+}
+
 static void
 finds_what_was_meant(void **state)
 {
@@ -198,6 +220,7 @@ main(void)
 		cmocka_unit_test(says_ages),
 		cmocka_unit_test(says_no_age_of_what_has_no_date),
 		cmocka_unit_test(says_elapsed_time_and_sizes),
+		cmocka_unit_test(says_amounts),
 		cmocka_unit_test(finds_what_was_meant),
 	};
 

@@ -1,5 +1,5 @@
-/* A job before and between its calls: the order of its locks, a lock-dir
- * without room, memory that runs out. */
+/* A job before and between its calls: what it is told at its start, the order
+ * of its locks, a lock-dir without room, memory that runs out. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -193,6 +193,188 @@ memory_that_runs_out_ends_the_job(void **state)
 	json_decref(result);
 }
 
+/* --- start frames ---------------------------------------------------------- */
+
+#define SPARE_ID "00000000-0000-4000-8000-00000000000a"
+#define NEW_ID "00000000-0000-4000-8000-00000000000b"
+#define ESCROW_ID "123e4567-e89b-42d3-a456-426614174000"
+
+static const unsigned char master[SEAL_KEY_BYTES] = {42};
+static struct job started;
+
+static int
+clear_started(void **state)
+{
+	(void)state;
+	job_clear(&started);
+	if (started.base != NULL)
+		event_base_free(started.base);
+	memset(&started, 0, sizeof started);
+	return 0;
+}
+
+static char *
+subkey_of(const char *id)
+{
+	static char text[SEAL_KEY_TEXT];
+
+	seal_subkey_base64(master, id, text);
+	return text;
+}
+
+/* As the supervisor makes one, its password sealed for this place. */
+static json_t *
+spare_sealed_for(const struct seal_place *place)
+{
+	unsigned char subkey[SEAL_KEY_BYTES];
+	char *password;
+	json_t *spare;
+
+	seal_subkey(master, SPARE_ID, subkey);
+	password = seal_base64(subkey, place, "secret", 6);
+	spare = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "spare_id", SPARE_ID, "subkey", subkey_of(SPARE_ID),
+	    "wallet", "msigd-" SPARE_ID, "stamp", "its stamp", "password", password, "address", "its address");
+	free(password);
+	return spare;
+}
+
+static json_t *
+good_spare(void)
+{
+	return spare_sealed_for(&(struct seal_place){SPARE_ID, 0, ROLE_ANY, 0, SEAL_PASSWORD});
+}
+
+static json_t *
+endpoint_named(const char *name, int port)
+{
+	char url[64];
+
+	snprintf(url, sizeof url, "http://127.0.0.1:%d", port);
+	return json_pack("{s:s, s:s, s:s, s:b}", "name", name, "url", url, "wallet_dir", "", "wallet_dir_sure", 1);
+}
+
+static json_t *
+tend_frame(json_t *spare, json_t *make)
+{
+	return json_pack("{s:i, s:s, s:s, s:s, s:i, s:o, s:o*, s:o*}", "generation", 7, "job", "tend", "lock_dir", "/nowhere",
+	    "network", "testnet", "timeout_ms", 60000, "endpoint", endpoint_named("a", 1), "spare", spare, "make", make);
+}
+
+/* The frame is taken over. */
+static bool
+starts(json_t *frame)
+{
+	const char *why = NULL;
+	bool ok;
+
+	clear_started(NULL);
+	assert_non_null(frame);
+	started.base = event_base_new();
+	ok = job_init(&started, frame, &why);
+	json_decref(frame);
+	assert_non_null(why);
+	return ok;
+}
+
+static json_t *
+make_told(void)
+{
+	return json_pack("{s:s, s:s}", "spare_id", NEW_ID, "subkey", subkey_of(NEW_ID));
+}
+
+static void
+a_tend_job_knows_its_spare_and_the_new_one(void **state)
+{
+	unsigned char subkey[SEAL_KEY_BYTES];
+
+	(void)state;
+	assert_true(starts(tend_frame(NULL, NULL)));
+	assert_string_equal(started.parties[0].spare.id, "");
+	assert_string_equal(started.new_spare_id, "");
+	assert_true(starts(tend_frame(good_spare(), make_told())));
+	assert_int_equal(started.party_count, 1);
+	assert_string_equal(started.parties[0].spare.id, SPARE_ID);
+	assert_string_equal(started.parties[0].spare.wallet, "msigd-" SPARE_ID);
+	assert_string_equal(started.parties[0].spare.stamp, "its stamp");
+	assert_string_equal(started.parties[0].spare.address, "its address");
+	assert_string_equal(started.parties[0].spare.password, "secret");
+	assert_string_equal(started.new_spare_id, NEW_ID);
+	seal_subkey(master, NEW_ID, subkey);
+	assert_memory_equal(started.new_spare_subkey, subkey, sizeof subkey);
+}
+
+static json_t *
+without(json_t *object, const char *key)
+{
+	json_object_del(object, key);
+	return object;
+}
+
+/* One that lacks something is no start; only the address may be missing. */
+static void
+a_spare_that_is_not_whole_is_refused(void **state)
+{
+	static const char *const needed[] = {"spare_id", "subkey", "wallet", "stamp", "password"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+		assert_false(starts(tend_frame(without(good_spare(), needed[i]), NULL)));
+	assert_true(starts(tend_frame(without(good_spare(), "address"), NULL)));
+	assert_string_equal(started.parties[0].spare.address, "");
+	assert_false(starts(tend_frame(NULL, without(make_told(), "spare_id"))));
+	assert_false(starts(tend_frame(NULL, without(make_told(), "subkey"))));
+}
+
+/* A password opens only in the place that it was sealed for (law 4). */
+static void
+is_forgotten(const struct seal_place *place)
+{
+	assert_true(starts(tend_frame(spare_sealed_for(place), NULL)));
+	assert_string_equal(started.parties[0].spare.id, "");
+	assert_string_equal(started.parties[0].spare.password, "");
+	assert_string_equal(started.parties[0].spare.address, "");
+	clear_started(NULL);
+}
+
+/* It is as if there were none, and does not keep its endpoint from serving. */
+static void
+a_spare_whose_password_is_of_another_place_is_forgotten(void **state)
+{
+	(void)state;
+	is_forgotten(&(struct seal_place){NEW_ID, 0, ROLE_ANY, 0, SEAL_PASSWORD});
+	is_forgotten(&(struct seal_place){SPARE_ID, 1, ROLE_ANY, 0, SEAL_PASSWORD});
+	is_forgotten(&(struct seal_place){SPARE_ID, 0, ROLE_BUYER, 0, SEAL_PASSWORD});
+	is_forgotten(&(struct seal_place){SPARE_ID, 0, ROLE_ANY, 0, SEAL_SEED});
+}
+
+/* Each role may have one, or none. */
+static void
+a_setup_job_knows_the_spare_of_each_role(void **state)
+{
+	json_t *participants = json_array();
+
+	(void)state;
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		char wallet[32];
+		json_t *one;
+		snprintf(wallet, sizeof wallet, "wallet-%d", r);
+		one = json_pack("{s:s, s:s, s:o}", "role", role_name((enum role)r), "wallet", wallet,
+		    "endpoint", endpoint_named("a", r + 1));
+		if (r == ROLE_VENDOR)
+			json_object_set_new(one, "spare", good_spare());
+		json_array_append_new(participants, one);
+	}
+	assert_true(starts(json_pack("{s:i, s:s, s:s, s:s, s:i, s:s, s:i, s:s, s:o}", "generation", 7, "job", "setup",
+	    "lock_dir", "/nowhere", "network", "testnet", "timeout_ms", 60000, "escrow_id", ESCROW_ID, "attempt", 2,
+	    "subkey", subkey_of(ESCROW_ID), "participants", participants)));
+	assert_string_equal(started.parties[ROLE_BUYER].spare.id, "");
+	assert_string_equal(started.parties[ROLE_VENDOR].spare.id, SPARE_ID);
+	assert_string_equal(started.parties[ROLE_VENDOR].spare.password, "secret");
+	assert_string_equal(started.parties[ROLE_ARBITER].spare.id, "");
+	/* the wallet's own password is made later, and is not the spare's */
+	assert_string_equal(started.parties[ROLE_VENDOR].password, "");
+}
+
 int
 main(void)
 {
@@ -201,6 +383,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_shortage_is_waited_for, make_job, end_job),
 		cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_used_is_not_waited_for, make_job, end_job),
 		cmocka_unit_test_setup_teardown(memory_that_runs_out_ends_the_job, make_job, end_job),
+		cmocka_unit_test_teardown(a_tend_job_knows_its_spare_and_the_new_one, clear_started),
+		cmocka_unit_test_teardown(a_spare_that_is_not_whole_is_refused, clear_started),
+		cmocka_unit_test(a_spare_whose_password_is_of_another_place_is_forgotten),
+		cmocka_unit_test_teardown(a_setup_job_knows_the_spare_of_each_role, clear_started),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
