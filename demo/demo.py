@@ -151,16 +151,18 @@ class EventLines:
 # --- endpoints ---------------------------------------------------------------
 
 def wait_for_endpoints(msigd):
+    """Until each has a spare wallet ready."""
     lines = EventLines(msigd.events())
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while time.monotonic() < until:
         endpoints = msigd.call("endpoints")
-        idle = sum(e["state"] == "idle" for e in endpoints)
-        if idle == ENDPOINTS:
+        up = sum(e["state"] in ("idle", "tending", "primed") for e in endpoints)
+        primed = sum(e["state"] == "primed" for e in endpoints)
+        if primed == ENDPOINTS:
             return
-        live(f"  {idle} of {ENDPOINTS} are up")
+        live(f"  {up} of {ENDPOINTS} are up, {primed} have a spare wallet")
         lines.next(1)
-    raise DemoError(f"only {idle} of {ENDPOINTS} endpoints came up:\n" + msigd.said("warn"))
+    raise DemoError(f"only {up} of {ENDPOINTS} endpoints came up, {primed} of them with a spare wallet:\n" + msigd.said("warn"))
 
 
 # --- progress ----------------------------------------------------------------

@@ -99,16 +99,14 @@ take_piece(struct backup *backup, const json_t *piece)
 static void
 draw(const struct backup *backup)
 {
-	char done[TEXT_TIME], all[TEXT_TIME];
+	char done[TEXT_TIME], all[TEXT_TIME], line[2 * TEXT_TIME + 8];
 
 	if (backup->context->quiet || !terminal_can_redraw(stderr))
 		return;
 	text_size(backup->written, done, sizeof done);
 	text_size(backup->size, all, sizeof all);
-	fprintf(stderr, "\r%s of %s\033[K", done, all);
-	if (backup->eof)
-		fputs("\r\033[K", stderr);
-	fflush(stderr);
+	snprintf(line, sizeof line, "%s of %s", done, all);
+	terminal_draw_line(backup->eof ? "" : line);
 }
 
 static enum exit_status
@@ -193,6 +191,6 @@ backup_run(const struct context *context, const struct arguments *arguments)
 	if (status == STATUS_DONE)
 		show(&backup);
 	else if (!context->quiet && terminal_can_redraw(stderr))
-		fputs("\r\033[K", stderr);
+		terminal_wipe_line();
 	return status;
 }

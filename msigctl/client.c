@@ -11,9 +11,13 @@
 #include "msigctl/output.h"
 #include "supervisor/api_error.h"
 
-enum { ANSWER_MAX = 256 * 1024 * 1024 };
+enum { ANSWER_MAX = 256 * 1024 * 1024, TICK_MS = 100 };
 
 static bool may_have_been_done;
+static struct {
+	void (*tick)(void *user); /* NULL: nobody asked for it */
+	void *user;
+} on_wait;
 
 struct answer {
 	char *data; /* with a NUL behind it */
@@ -121,6 +125,23 @@ client_may_have_been_done(void)
 	return may_have_been_done;
 }
 
+void
+client_on_wait(void (*tick)(void *user), void *user)
+{
+	on_wait.tick = tick;
+	on_wait.user = user;
+}
+
+/* Lets a transfer go on for a while. True: it has ended. */
+static bool
+pump(CURLM *multi, int64_t left_ms, CURLcode *code)
+{
+	if (on_wait.tick == NULL)
+		return client_pump(multi, (int)left_ms, code);
+	on_wait.tick(on_wait.user);
+	return client_pump(multi, left_ms < TICK_MS ? (int)left_ms : TICK_MS, code);
+}
+
 /* Runs one transfer to its end. */
 static enum exit_status
 transfer(const struct context *context, CURL *curl, int timeout_ms, struct answer *answer, long *http_status)
@@ -137,7 +158,7 @@ transfer(const struct context *context, CURL *curl, int timeout_ms, struct answe
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
 	curl_multi_add_handle(multi, curl);
 	while (!interrupted() && clock_monotonic_ms() < deadline)
-		if (client_pump(multi, (int)(deadline - clock_monotonic_ms()), &code))
+		if (pump(multi, deadline - clock_monotonic_ms(), &code))
 			break;
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, http_status);
 	curl_multi_remove_handle(multi, curl);

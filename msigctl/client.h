@@ -13,8 +13,8 @@
 #include "msigctl/command.h"
 
 /* How long an answer may take. Cancelling waits for the escrow's worker, which has
- * 30 s to stop, and is then ended by force; slow are those that look at wallets and
- * files. */
+ * 30 s to stop, and is then ended by force; closing a session likewise, after the
+ * request under way; slow are those that look at wallets and files. */
 enum { CLIENT_QUICK_MS = 30 * 1000, CLIENT_CANCEL_MS = 2 * 60 * 1000, CLIENT_SLOW_MS = 15 * 60 * 1000 };
 
 /* Calls a method with named parameters (taken over, also on failure; NULL:
@@ -22,6 +22,10 @@ enum { CLIENT_QUICK_MS = 30 * 1000, CLIENT_CANCEL_MS = 2 * 60 * 1000, CLIENT_SLO
  * caller's. */
 enum exit_status client_call(const struct context *context, const char *method, json_t *params,
     int timeout_ms, json_t **result);
+
+/* While an answer is waited for, tick is called about ten times a second, from
+ * now on; NULL: no more. */
+void client_on_wait(void (*tick)(void *user), void *user);
 
 /* Whether a call that failed may have reached msigd all the same: what it asked
  * for may have been done. */

@@ -70,12 +70,17 @@ enum exit_status watch_run(const struct context *context, const struct arguments
 /* pool.c */
 enum exit_status endpoints_run(const struct context *context, const struct arguments *arguments);
 enum exit_status endpoint_run(const struct context *context, const struct arguments *arguments);
+/* session.c */
+enum exit_status sessions_run(const struct context *context, const struct arguments *arguments);
+enum exit_status close_run(const struct context *context, const struct arguments *arguments);
 /* daemon.c */
 enum exit_status metrics_run(const struct context *context, const struct arguments *arguments);
 enum exit_status info_run(const struct context *context, const struct arguments *arguments);
 enum exit_status check_run(const struct context *context, const struct arguments *arguments);
 enum exit_status reload_run(const struct context *context, const struct arguments *arguments);
 enum exit_status stop_run(const struct context *context, const struct arguments *arguments);
+/* calibrate.c */
+enum exit_status calibrate_run(const struct context *context, const struct arguments *arguments);
 /* backup.c */
 enum exit_status backup_run(const struct context *context, const struct arguments *arguments);
 

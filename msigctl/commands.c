@@ -30,7 +30,7 @@ static const struct option_spec open_options[] = {
 };
 
 static const struct option_spec status_options[] = {
-	{"refresh", NULL, "ask the wallets, not only the store", 0, false},
+	{"refresh", NULL, "ask the wallets too; they stay open as a session", 0, false},
 	{0},
 };
 
@@ -51,6 +51,11 @@ static const struct option_spec check_options[] = {
 	{0},
 };
 
+static const struct option_spec calibrate_options[] = {
+	{"trials", "N", "set-ups at each stagger, 1 to 20; else 3", 0, false},
+	{0},
+};
+
 static const struct option_spec stop_options[] = {
 	{"drain", NULL, "first let the escrows under way come to their end", 0, false},
 	{0},
@@ -68,10 +73,14 @@ const struct command commands[] = {
 	 "msigctl open --label \"order 1234\" --meta shop=books --meta order=1234\n"
 	 "msigctl -q open --wait --timeout 2m       # prints the address, nothing else",
 	 open_run},
-	{"status", "[ID]", 0, 1, "one escrow; without ID: counts, queue, endpoints", NULL,
+	{"status", "[ID]", 0, 1, "one escrow; without ID: counts, queue, endpoints",
+	 "With --refresh the three wallets are asked for state, address, balance and\n"
+	 "height. If they are not open they are opened first, which takes seconds, and\n"
+	 "more where an endpoint has to be waited for; then they stay open as a session.",
 	 status_options,
 	 "msigctl status\n"
 	 "msigctl status 3f2a81c0-9d1e-4f57-a8c2-5b7d0f0f1a11\n"
+	 "msigctl status 3f2a81c0-9d1e-4f57-a8c2-5b7d0f0f1a11 --refresh\n"
 	 "msigctl -j status 3f2a81c0-9d1e-4f57-a8c2-5b7d0f0f1a11 | jq -r .address",
 	 status_run},
 	{"list", "", 0, 0, "many escrows", NULL,
@@ -104,15 +113,30 @@ const struct command commands[] = {
 	 NULL,
 	 "msigctl endpoint wallet-3 out\n"
 	 "msigctl endpoint wallet-3 in", endpoint_run},
-	{"sessions", "", 0, 0, "escrows whose wallets are kept open", NULL, NULL, NULL, NULL},
-	{"close", "ID", 1, 1, "close an escrow's session", NULL, NULL, NULL, NULL},
+	{"sessions", "", 0, 0, "escrows whose wallets are kept open", NULL, NULL,
+	 "msigctl sessions\n"
+	 "msigctl -q sessions | xargs -rn1 msigctl close     # all of them", sessions_run},
+	{"close", "ID", 1, 1, "close an escrow's session",
+	 "A request under way is answered first. The wallets are closed and their\n"
+	 "endpoints given back; the next status --refresh opens them again.",
+	 NULL,
+	 "msigctl close 3f2a81c0-9d1e-4f57-a8c2-5b7d0f0f1a11", close_run},
 	{"trace", "ID", 1, 1, "the path of an escrow's trace file", NULL, NULL, NULL, NULL},
 	{"metrics", "", 0, 0, "numbers, as OpenMetrics text", NULL, NULL,
 	 "msigctl metrics | grep escrows", metrics_run},
 	{"info", "", 0, 0, "version, store, key, sandbox", NULL, NULL,
 	 "msigctl info\n"
 	 "msigctl -j info | jq -r .key.fingerprint", info_run},
-	{"calibrate", "", 0, 0, "find the least safe stagger-delay", NULL, NULL, NULL, NULL},
+	{"calibrate", "", 0, 0, "find the least safe stagger-delay",
+	 "Tries whole set-ups, up to the gate, in wallets that are removed afterwards, on\n"
+	 "three of msigd's endpoints: first with no stagger, and if that shows an error,\n"
+	 "from 10 seconds down by halves as long as none does. Escrows come first. Exit\n"
+	 "status 1 when every stagger showed an error. Ctrl-C ends only the waiting.",
+	 calibrate_options,
+	 "msigctl calibrate\n"
+	 "msigctl calibrate --trials 10\n"
+	 "msigctl -q calibrate                      # prints the value, nothing else",
+	 calibrate_run},
 	{"backup", "FILE", 1, 1, "write a consistent copy of the store",
 	 "Written by msigctl, mode 0600; an existing FILE is never replaced, and on any\n"
 	 "error none is left. The copy is of no use without the key file: keep that too,\n"

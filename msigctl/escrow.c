@@ -16,6 +16,7 @@
 #include "msigctl/client.h"
 #include "msigctl/escrow_view.h"
 #include "msigctl/output.h"
+#include "msigctl/refresh.h"
 #include "msigctl/status_view.h"
 #include "common/suggest.h"
 #include "msigctl/wait.h"
@@ -219,7 +220,7 @@ status_run(const struct context *context, const struct arguments *arguments)
 	const char *text = arguments_positional(arguments, 0);
 	bool refresh = arguments_has(arguments, "refresh");
 	char id[UUID_TEXT];
-	json_t *params, *escrow;
+	json_t *escrow;
 	enum exit_status status;
 
 	if (text == NULL && refresh) {
@@ -230,10 +231,8 @@ status_run(const struct context *context, const struct arguments *arguments)
 		return status_overview(context);
 	if (!arguments_uuid(context, "ID", text, id))
 		return STATUS_USAGE;
-	params = json_pack("{s:s}", "escrow_id", id);
-	if (refresh)
-		json_object_set_new(params, "refresh", json_true());
-	status = client_call(context, "get_escrow", params, refresh ? CLIENT_SLOW_MS : CLIENT_QUICK_MS, &escrow);
+	status = refresh ? refresh_escrow(context, id, &escrow)
+	    : client_call(context, "get_escrow", json_pack("{s:s}", "escrow_id", id), CLIENT_QUICK_MS, &escrow);
 	if (status != STATUS_DONE)
 		return status;
 	if (context->quiet && !context->json)

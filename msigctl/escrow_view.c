@@ -153,6 +153,37 @@ print_participants(const json_t *participants)
 	table_print(table);
 }
 
+static void
+print_wallets(const json_t *wallets, const char *address)
+{
+	static const struct column columns[] = {
+		{"ROLE", COLUMN_WHOLE}, {"READY", COLUMN_WHOLE}, {"MULTISIG", COLUMN_WHOLE}, {"BALANCE", COLUMN_RIGHT},
+		{"UNLOCKED", COLUMN_RIGHT}, {"HEIGHT", COLUMN_RIGHT}, {"ADDRESS", COLUMN_WHOLE}, {0},
+	};
+	struct table *table = table_new(columns);
+	const json_t *wallet;
+	size_t i;
+
+	json_array_foreach(wallets, i, wallet) {
+		bool ready = member_true(wallet, "ready"), same = strcmp(member_text(wallet, "address"), address) == 0;
+		char text[TEXT_TIME];
+		table_line(table);
+		table_cell(table, 0, member_text(wallet, "role"));
+		table_cell_colour(table, 1, ready ? "yes" : "NO", ready ? COLOUR_NONE : COLOUR_RED);
+		snprintf(text, sizeof text, "%lld/%lld", (long long)member_int(wallet, "threshold", 0),
+		    (long long)member_int(wallet, "total", 0));
+		table_cell(table, 2, text);
+		text_xmr(member_int(wallet, "balance", -1), text, sizeof text);
+		table_cell(table, 3, text);
+		text_xmr(member_int(wallet, "unlocked_balance", -1), text, sizeof text);
+		table_cell(table, 4, text);
+		table_cell_number(table, 5, member_int(wallet, "height", 0));
+		table_cell_colour(table, 6, same ? "equal" : "DIFFERENT", same ? COLOUR_NONE : COLOUR_RED);
+	}
+	putchar('\n');
+	table_print(table);
+}
+
 void
 escrow_view(const json_t *escrow)
 {
@@ -173,6 +204,8 @@ escrow_view(const json_t *escrow)
 	print_property("network", text);
 	print_times(escrow);
 	print_participants(json_object_get(escrow, "participants"));
+	if (json_object_get(escrow, "wallets") != NULL)
+		print_wallets(json_object_get(escrow, "wallets"), member_text(escrow, "address"));
 }
 
 void

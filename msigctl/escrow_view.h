@@ -6,7 +6,7 @@
 
 #include "msigctl/terminal.h"
 
-/* Prints get_escrow's answer. */
+/* Prints get_escrow's answer; with refresh, also what the wallets tell. */
 void escrow_view(const json_t *escrow);
 
 /* Prints a table of such answers. */

@@ -170,6 +170,23 @@ stream_take(struct stream *stream, bool *connected, enum exit_status *status)
 	return take_lines(stream, status);
 }
 
+/* Waits at most so long for something to come, and takes it. */
+static int
+stream_turn(struct stream *stream, int pause_ms, bool *connected, enum exit_status *status)
+{
+	CURLcode code;
+	long http_status = 0;
+	int end = STREAM_GOES_ON;
+	bool over = client_pump(stream->multi, pause_ms, &code);
+
+	curl_easy_getinfo(stream->curl, CURLINFO_RESPONSE_CODE, &http_status);
+	if (interrupted())
+		return STREAM_INTERRUPTED;
+	if (stream->answered && http_status == 200)
+		end = stream_take(stream, connected, status);
+	return end == STREAM_GOES_ON && over ? stream_over(stream, code, http_status, status) : end;
+}
+
 static int
 stream_follow(struct stream *stream, bool *connected, enum exit_status *status)
 {
@@ -177,25 +194,14 @@ stream_follow(struct stream *stream, bool *connected, enum exit_status *status)
 	int64_t patience = clock_monotonic_ms() + CLIENT_QUICK_MS;
 
 	for (;;) {
-		int64_t now = clock_monotonic_ms(), left = reader->deadline_ms - now;
-		CURLcode code;
-		long http_status = 0;
-		int end = STREAM_GOES_ON;
-		bool over;
+		int64_t left = reader->deadline_ms - clock_monotonic_ms();
+		int end;
 
 		if (reader->deadline_ms != 0 && left <= 0)
 			return STREAM_DEADLINE;
-		over = client_pump(stream->multi,
-		    reader->deadline_ms != 0 && left < TICK_MS ? (int)left : TICK_MS, &code);
-		curl_easy_getinfo(stream->curl, CURLINFO_RESPONSE_CODE, &http_status);
-		if (interrupted())
-			return STREAM_INTERRUPTED;
-		if (stream->answered && http_status == 200)
-			end = stream_take(stream, connected, status);
+		end = stream_turn(stream, reader->deadline_ms != 0 && left < TICK_MS ? (int)left : TICK_MS, connected, status);
 		if (end != STREAM_GOES_ON)
 			return end;
-		if (over)
-			return stream_over(stream, code, http_status, status);
 		if (!stream->answered && clock_monotonic_ms() > patience)
 			return stream_over(stream, CURLE_OPERATION_TIMEDOUT, 0, status);
 		if (reader->tick != NULL)
@@ -216,4 +222,41 @@ event_stream_run(const struct context *context, struct event_reader *reader, enu
 		stream_close(&stream);
 	} while (end == STREAM_CUT_OFF);
 	return (enum stream_end)end;
+}
+
+struct event_stream {
+	struct stream stream;
+	bool connected;
+};
+
+struct event_stream *
+event_stream_begin(const struct context *context, struct event_reader *reader)
+{
+	struct event_stream *s = calloc(1, sizeof *s);
+
+	if (s == NULL)
+		return NULL;
+	s->stream.context = context;
+	s->stream.reader = reader;
+	if (stream_open(&s->stream))
+		return s;
+	event_stream_end(s);
+	return NULL;
+}
+
+bool
+event_stream_take(struct event_stream *s)
+{
+	enum exit_status status;
+
+	return stream_turn(&s->stream, 0, &s->connected, &status) == STREAM_GOES_ON;
+}
+
+void
+event_stream_end(struct event_stream *s)
+{
+	if (s == NULL)
+		return;
+	stream_close(&s->stream);
+	free(s);
 }

@@ -35,4 +35,13 @@ enum stream_end {
 enum stream_end event_stream_run(const struct context *context, struct event_reader *reader,
     enum exit_status *status);
 
+/* The same beside something else, a bit at a time. Nobody is told of interrupts
+ * and deadlines. NULL: it cannot begin, which has been said. */
+struct event_stream;
+struct event_stream *event_stream_begin(const struct context *context, struct event_reader *reader);
+/* Takes what has come, without waiting. False: it has ended. */
+bool event_stream_take(struct event_stream *stream);
+/* stream may be NULL. */
+void event_stream_end(struct event_stream *stream);
+
 #endif

@@ -78,6 +78,31 @@ describe_endpoint(const json_t *event, char *out, size_t size)
 }
 
 static void
+describe_spare_lost(const json_t *event, char *out, size_t size)
+{
+	snprintf(out, size, "endpoint %s: its spare wallet %s: %s", member_text(event, "name"),
+	    member_true(event, "polluted") ? "is POLLUTED" : "is thrown away", member_text(event, "reason"));
+}
+
+static void
+describe_pollution(const json_t *event, char *out, size_t size)
+{
+	snprintf(out, size, "%s: the wallet on %s is POLLUTED: it is opened again", member_text(event, "role"),
+	    member_text(event, "name"));
+}
+
+static void
+describe_calibrate(const json_t *event, char *out, size_t size)
+{
+	char stagger[TEXT_TIME];
+
+	duration_format(member_int(event, "stagger_ms", 0), stagger, sizeof stagger);
+	snprintf(out, size, "calibrate: stagger %s, trial %lld of %lld: %s%s", stagger,
+	    (long long)member_int(event, "trial", 0), (long long)member_int(event, "trials", 0),
+	    member_true(event, "ok") ? "no error" : "error: ", member_text(event, "reason"));
+}
+
+static void
 describe_stopping(const json_t *event, char *out, size_t size)
 {
 	(void)event;
@@ -91,6 +116,8 @@ static const struct {
 	{"escrow_opened", describe_opened}, {"phase", describe_phase},       {"step", describe_step},
 	{"attempt", describe_attempt},      {"verified", describe_verified}, {"endpoint", describe_endpoint},
 	{"stopping", describe_stopping},    {"not_verified", describe_not_verified},
+	{"spare_lost", describe_spare_lost},
+	{"pollution", describe_pollution},  {"calibrate", describe_calibrate},
 };
 
 void
@@ -116,7 +143,7 @@ event_colour(const json_t *event)
 	const char *type = member_text(event, "type");
 	enum phase phase;
 
-	if (strcmp(type, "attempt") == 0)
+	if (strcmp(type, "attempt") == 0 || strcmp(type, "spare_lost") == 0 || strcmp(type, "pollution") == 0)
 		return COLOUR_YELLOW;
 	if (strcmp(type, "phase") != 0 || !phase_parse(member_text(event, "phase"), &phase))
 		return COLOUR_NONE;

@@ -20,8 +20,9 @@ static void
 add_endpoint(struct table *table, const json_t *endpoint)
 {
 	const char *state = member_text(endpoint, "state"), *escrow = member_text(endpoint, "escrow_id");
+	const char *spare = member_text(endpoint, "spare");
 	int64_t since = member_int(endpoint, "since", 0), rtt = member_int(endpoint, "last_rtt_ms", -1);
-	char text[TEXT_TIME] = "-";
+	char text[TEXT_TIME] = "-", note[128];
 
 	table_line(table);
 	table_cell(table, 0, member_text(endpoint, "name"));
@@ -36,7 +37,8 @@ add_endpoint(struct table *table, const json_t *endpoint)
 	table_cell(table, 6, text);
 	table_cell(table, 7, member_true(endpoint, "managed") ? "managed" : "given");
 	table_cell(table, 8, member_text(endpoint, "url"));
-	table_cell(table, 9, escrow[0] != '\0' ? escrow : member_text(endpoint, "reason"));
+	snprintf(note, sizeof note, "spare %s", spare);
+	table_cell(table, 9, escrow[0] != '\0' ? escrow : spare[0] != '\0' ? note : member_text(endpoint, "reason"));
 }
 
 static void

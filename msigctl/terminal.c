@@ -51,6 +51,19 @@ terminal_columns(FILE *stream)
 	return size.ws_col;
 }
 
+void
+terminal_draw_line(const char *text)
+{
+	fprintf(stderr, "\r%s\033[K", text);
+	fflush(stderr);
+}
+
+void
+terminal_wipe_line(void)
+{
+	terminal_draw_line("");
+}
+
 bool
 terminal_utf8(void)
 {

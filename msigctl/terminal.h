@@ -21,6 +21,12 @@ bool terminal_has_colour(FILE *stream);
 /* Its columns now; 80 when nobody knows. */
 int terminal_columns(FILE *stream);
 
+/* A line on standard error that is drawn anew again and again, without its
+ * newline; and its end, which leaves nothing of it. Only where
+ * terminal_can_redraw(). */
+void terminal_draw_line(const char *text);
+void terminal_wipe_line(void);
+
 /* Whether the locale's encoding is UTF-8. */
 bool terminal_utf8(void);
 

@@ -10,6 +10,8 @@
 
 #include "common/duration.h"
 
+static const int64_t ATOMIC_OF_XMR = 1000000000000;
+
 /* Characters that turn the direction of writing, or are invisible: a label
  * could show another address than it has. */
 static bool
@@ -210,6 +212,15 @@ text_size(int64_t bytes, char *out, size_t size)
 		unit++;
 	}
 	snprintf(out, size, "%.1f %s", amount, units[unit]);
+}
+
+void
+text_xmr(int64_t atomic, char *out, size_t size)
+{
+	if (atomic < 0)
+		snprintf(out, size, "-");
+	else
+		snprintf(out, size, "%lld.%012lld", (long long)(atomic / ATOMIC_OF_XMR), (long long)(atomic % ATOMIC_OF_XMR));
 }
 
 void

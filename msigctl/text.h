@@ -45,6 +45,10 @@ void text_elapsed(int64_t ms, char *out, size_t size);
 /* "1.2 MiB" */
 void text_size(int64_t bytes, char *out, size_t size);
 
+/* An amount in atomic units as XMR, to the last one: "1.500000000000". "-" for
+ * less than 0. */
+void text_xmr(int64_t atomic, char *out, size_t size);
+
 /* The first eight characters of an id. */
 void text_short_id(const char *id, char out[TEXT_SHORT_ID]);
 

@@ -38,8 +38,7 @@ draw(struct wait *wait)
 		return;
 	progress_line(&wait->progress, clock_monotonic_ms() - wait->began_ms, terminal_utf8(),
 	    terminal_columns(stderr) - 1, line, sizeof line);
-	fprintf(stderr, "\r%s\033[K", line);
-	fflush(stderr);
+	terminal_draw_line(line);
 	wait->drawn = true;
 }
 
@@ -47,7 +46,7 @@ static void
 wipe(struct wait *wait)
 {
 	if (wait->drawn)
-		fputs("\r\033[K", stderr);
+		terminal_wipe_line();
 	wait->drawn = false;
 }
 

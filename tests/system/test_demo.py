@@ -31,7 +31,7 @@ def test_the_demo_shows_three_addresses_and_leaves_nothing(folder):
 def test_an_interrupted_demo_leaves_nothing(folder):
     demo = start(folder)
     for line in demo.stdout:
-        if "Preparing" in line:  # wallets are being made
+        if "Exchanging" in line:  # wallets are at work
             break
     os.killpg(demo.pid, signal.SIGINT)
     out, _ = demo.communicate(timeout=120)
