@@ -131,8 +131,12 @@ check-system: deps
 		/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/system
 
 bench: deps
+	@+$(call stage,plain,stand-in)
+	@MSIGD_STAGE=$(STAGE)/plain MSIGD_STAND_IN=$(abspath $(B))/plain-build/stand_in /usr/bin/python3 tests/bench/bench.py
+
+bench-saturation: deps
 	@+$(call stage,plain)
-	@MSIGD_STAGE=$(STAGE)/plain /usr/bin/python3 tests/bench/bench.py
+	@MSIGD_STAGE=$(STAGE)/plain /usr/bin/python3 tests/bench/saturation.py --svg $(B)/saturation.svg
 
 # A unit test links everything but the mains; test_msigctl_* with msigctl's
 # objects, test_worker_* with the worker's, all others with the supervisor's.
@@ -161,4 +165,4 @@ units: $(UNIT_PROGRAMS) $(B)/stand_in
 clean:
 	rm -rf $(B)
 
-.PHONY: install stand-in deps demo check check-static check-units check-system bench units clean
+.PHONY: install stand-in deps demo check check-static check-units check-system bench bench-saturation units clean

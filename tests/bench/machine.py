@@ -12,6 +12,7 @@ from pathlib import Path
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 CORES = len(os.sched_getaffinity(0))
 PORTS = range(18400, 19400)  # below those that the kernel gives to outgoing connections
+PORTS_IN_A_ROW = range(10000, 18400)
 PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None)
@@ -41,20 +42,34 @@ def wait_for(predicate, what, limit=30, step=0.01):
     return value
 
 
+def _is_free(port):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def free_ports(count):
     """So many ports that nobody uses."""
     found = []
     for port in PORTS:
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if not _is_free(port):
+            continue
         found.append(port)
         if len(found) == count:
             return found
     raise BenchError(f"no {count} free ports on 127.0.0.1 from {PORTS.start} on")
+
+
+def port_range(count):
+    """The first of so many ports in a row that nobody uses."""
+    for base in range(PORTS_IN_A_ROW.start, PORTS_IN_A_ROW.stop - count, 500):
+        if all(_is_free(port) for port in range(base, base + count)):
+            return base
+    raise BenchError(f"no {count} free ports in a row on 127.0.0.1 from {PORTS_IN_A_ROW.start} on")
 
 
 # --- CPU time and memory ----------------------------------------------------------

@@ -106,6 +106,14 @@ class Wallet:
             self.check_address()
         self.seed = self.call("query_key", key_type="mnemonic")["key"]
 
+    def ask(self):
+        """What worker/session.c asks for a request."""
+        self.check_stamp()
+        self.call("is_multisig")
+        self.call("get_address", account_index=0, address_index=[0])
+        self.call("get_balance", account_index=0)
+        self.call("get_height")
+
     def close(self):
         self.call("close_wallet")
         self.socket.close()
@@ -141,18 +149,8 @@ def create_and_prepare(wallet):
     wallet.prepare()
 
 
-def set_up(ports, name, parallel):
-    """(wall seconds, seconds of it in the slowest main calls). The wallets are
-    closed again, and that is not counted."""
-    each = _Threads() if parallel else _each_in_turn
-    began = time.monotonic()
-    wallets = [Wallet(port, f"{name}-{role}") for port, role in zip(ports, ROLES)]
-    if parallel:
-        # prepare needs nothing of the others
-        each([lambda w=w: create_and_prepare(w) for w in wallets])
-    else:
-        each([w.create for w in wallets])
-        each([w.prepare for w in wallets])
+def _exchange(wallets, each):
+    """From three messages of prepare_multisig to three proven wallets."""
     messages = sorted(w.message for w in wallets)
     each([lambda w=w: w.make(messages) for w in wallets])
     ready = False
@@ -161,10 +159,61 @@ def set_up(ports, name, parallel):
         ready = all(each([lambda w=w: w.exchange(messages) for w in wallets]))
     each([lambda w=w: w.prove(w is wallets[0]) for w in wallets])
     assert len({w.address for w in wallets}) == 1 and len({w.seed for w in wallets}) == 3
+
+
+def _new_wallets(ports, name):
+    return [Wallet(port, f"{name}-{role}") for port, role in zip(ports, ROLES)]
+
+
+def set_up(ports, name, parallel):
+    """(wall seconds, seconds of it in the slowest main calls). The wallets are
+    closed again, and that is not counted."""
+    each = _Threads() if parallel else _each_in_turn
+    began = time.monotonic()
+    wallets = _new_wallets(ports, name)
+    if parallel:
+        # prepare needs nothing of the others
+        each([lambda w=w: create_and_prepare(w) for w in wallets])
+    else:
+        each([w.create for w in wallets])
+        each([w.prepare for w in wallets])
+    _exchange(wallets, each)
     wall = time.monotonic() - began
     for w in wallets:
         w.close()
     return wall, critical_path([w.main_s for w in wallets])
+
+
+def key_exchange(ports, name):
+    """The same with the wallets in parallel, created beforehand and open, which
+    is not counted."""
+    each = _Threads()
+    wallets = _new_wallets(ports, name)
+    each([w.create for w in wallets])
+    for w in wallets:
+        w.main_s[0] = 0
+    began = time.monotonic()
+    each([w.prepare for w in wallets])
+    _exchange(wallets, each)
+    wall = time.monotonic() - began
+    for w in wallets:
+        w.close()
+    return wall, critical_path([w.main_s for w in wallets])
+
+
+def ask_seconds(ports, name, times):
+    """How long it takes to ask three wallets that are open, in parallel; so many times."""
+    each = _Threads()
+    wallets = _new_wallets(ports, name)
+    each([w.create for w in wallets])
+    took = []
+    for _ in range(times):
+        began = time.monotonic()
+        each([w.ask for w in wallets])
+        took.append(time.monotonic() - began)
+    for w in wallets:
+        w.close()
+    return took
 
 
 def critical_path(main_s):

@@ -51,32 +51,35 @@ class WalletRpcs:
 
 
 class Msigd:
-    """A fresh one, with the first so many wallet-rpcs as given endpoints, all idle."""
+    """A fresh one, with the first so many wallet-rpcs as given endpoints. Other
+    keywords are keys of its configuration."""
 
-    def __init__(self, stage, rpcs, count):
+    def __init__(self, stage, rpcs, count, spares=False, session_max=0):
         self.folder = Path(tempfile.mkdtemp(prefix="m", dir=rpcs.folder))
         # in memory, as /run/lock is
         self.locks = tempfile.mkdtemp(prefix="msigd-bench-lock.", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.ctl = [f"{stage}/bin/msigctl", "-j", "-s", f"{self.folder}/run/msigd.sock"]
         conf = self.folder / "msigd.conf"
-        conf.write_text("network = testnet\n" + f'state-dir = "{self.folder}/state"\nrun-dir = "{self.folder}/run"\nlock-dir = "{self.locks}"\n'
+        self.spares = spares
+        conf.write_text(f"network = testnet\nspares = {str(spares).lower()}\nsession-max = {session_max}\n" + f'state-dir = "{self.folder}/state"\nrun-dir = "{self.folder}/run"\nlock-dir = "{self.locks}"\n'
                         + "".join(f'endpoint "e{port}" {{\n\turl = http://127.0.0.1:{port}\n\twallet-dir = "{rpcs.wallets}"\n}}\n'
                                   for port in rpcs.ports[:count]), encoding="utf-8")
         self.process = machine.spawn([f"{stage}/sbin/msigd", "-d", "-f", str(conf)], self.folder, self.folder / "log")
         self.count = count
 
-    def wait_until_idle(self):
+    def wait_until_free(self):
+        """Its endpoints are idle, or with spares primed, and nothing is at work."""
         try:
-            wait_for(self._is_idle, f"{self.count} idle endpoints of msigd", step=0.1)
+            wait_for(self._is_free, f"{self.count} free endpoints of msigd", limit=120, step=0.1)
         except BenchError as e:
             seen = subprocess.run(self.ctl[:1] + self.ctl[2:] + ["endpoints"], capture_output=True, text=True, check=False)
             raise BenchError(f"{e}\n{seen.stdout}{seen.stderr}{self.said()}") from e
 
-    def _is_idle(self):
+    def _is_free(self):
         if self.process.poll() is not None:
             raise BenchError("msigd ended:\n" + self.said())
         done = subprocess.run(self.ctl + ["endpoints"], capture_output=True, text=True, check=False)
-        return done.returncode == 0 and [e["state"] for e in json.loads(done.stdout)] == ["idle"] * self.count \
+        return done.returncode == 0 and [e["state"] for e in json.loads(done.stdout)] == ["primed" if self.spares else "idle"] * self.count \
             and not machine.children(self.process.pid)
 
     def said(self):
@@ -109,10 +112,30 @@ class Msigd:
                 raise BenchError(f"msigctl open --wait: {error.strip()}\n{self.said()}")
         return wall, [json.loads(output) for output, _ in outputs]
 
-    def wait_until_workers_are_gone(self):
-        """The wallets are closed and the workers reaped. The verification of the
-        escrows begins 2 s later; by then msigd is stopped."""
-        wait_for(lambda: not machine.children(self.process.pid), "the end of msigd's workers")
+    def post_raw(self, request):
+        """(seconds, answer) of a request, without msigctl."""
+        body = json.dumps(request).encode()
+        began = time.monotonic()
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(120)
+            s.connect(f"{self.folder}/run/msigd.sock")
+            s.sendall(b"POST /json_rpc HTTP/1.1\r\nHost: msigd\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            data = b"".join(iter(lambda: s.recv(1 << 16), b""))
+        return time.monotonic() - began, json.loads(data.split(b"\r\n\r\n", 1)[1])
+
+    def post(self, method, **params):
+        """(seconds, result) of a call."""
+        took, reply = self.post_raw({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        if "error" in reply:
+            raise BenchError(f"{method}: {reply['error']}")
+        return took, reply["result"]
+
+    def wait_until_setups_are_gone(self):
+        """CPU seconds (of msigd, of its workers) once the workers of its escrows
+        were reaped. What is tended or verified after that does not count."""
+        wait_for(lambda: not any(" setup " in machine.command_line(pid) for pid in machine.children(self.process.pid)),
+                 "the end of msigd's workers", step=0.002)
+        return self.cpu_seconds()
 
     def critical_path(self, escrow_id):
         """Seconds in the slowest main calls, from the step events."""
@@ -131,12 +154,33 @@ class Msigd:
                     break
         return raw_setup.critical_path(list(main_s.values()))
 
+    def open_many(self, count):
+        """The ids of so many, opened with one request."""
+        body = [{"jsonrpc": "2.0", "id": n, "method": "open_escrow", "params": {}} for n in range(count)]
+        return [reply["result"]["escrow_id"] for reply in self.post_raw(body)[1]]
+
+    def wait_until_ready(self, ids):
+        def ended():
+            escrows = self.post("get_status")[1]["escrows"]
+            if escrows["Failed"]:
+                raise BenchError(f"{escrows['Failed']} escrows failed:\n{self.said()}")
+            return escrows["Ready"] >= len(ids)
+        wait_for(ended, f"{len(ids)} escrows", limit=1200, step=0.1)
+
+    def lock_holds(self):
+        """Seconds that endpoints were held, in all."""
+        return self._metrics()['msigd_lock_hold_seconds_sum{kind="endpoint"}']
+
+    def _metrics(self):
+        done = subprocess.run(self.ctl[:1] + self.ctl[2:] + ["metrics"], capture_output=True, text=True, check=True)
+        lines = (line.rsplit(" ", 1) for line in done.stdout.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, value in lines}
+
     def lock_waits(self):
         """{kind: [locks taken, ms waited for them in all, tries that found them busy]} since its start"""
-        done = subprocess.run(self.ctl[:1] + self.ctl[2:] + ["metrics"], capture_output=True, text=True, check=True)
-        values = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines() if not line.startswith("#"))
+        values = self._metrics()
         return {kind: [int(values[f'msigd_lock_wait_seconds_count{{kind="{kind}"}}']),
-                       float(values[f'msigd_lock_wait_seconds_sum{{kind="{kind}"}}']) * 1000,
+                       values[f'msigd_lock_wait_seconds_sum{{kind="{kind}"}}'] * 1000,
                        int(values[f'msigd_lock_busy_tries_total{{kind="{kind}"}}'])] for kind in ("escrow", "endpoint")}
 
     def end(self):
