@@ -77,6 +77,21 @@ def test_damage_in_the_database_is_found(msigd, dead):
     assert [what for what in found if "the database is damaged" in what and "event_escrow" in what], found
 
 
+def test_the_passwords_of_spares_open_only_where_they_belong(msigd, rpcs):
+    m = msigd(rpcs, spares="true")
+    wait_for(lambda: len(m.endpoints("primed")) == 3, "three spare wallets")
+    assert m.ctl("check").stdout == "checked 0 escrows, 0 wallets, 3 sealed, 3 locks: all is well\n"
+    wallet = m.endpoint("w1")["spare"]
+    m.stop()
+    change_store(m, "UPDATE spare SET password = (SELECT password FROM spare WHERE endpoint = 'w2') WHERE endpoint = 'w1'")
+    m.keys["spares"] = "false"  # or it would be looked at, and thrown away
+    m.configure(rpcs)
+    m.start()
+    found, = problems(m)
+    assert found["what"] == f"spare wallet {wallet}: the sealed password cannot be opened" and "key-file" in found["remedy"]
+    assert m.ctl("check").returncode == 1
+
+
 @pytest.fixture
 def held_check(msigd, dead):
     """An msigd whose check is held up in the look at the database; the pid of

@@ -157,6 +157,7 @@ def test_digest_login_and_https(msigd, wallet_rpc, folder):
         rpc.wait()
     m = msigd(mine)
     m.ready(m.open())
+    m.idle_again()
     for rpc in mine:
         assert rpc.login.split(":", 1)[1] not in m.log.read_text()
     # a wrong login, and a certificate of nobody's: told apart

@@ -184,25 +184,22 @@ def test_the_time_to_live_is_counted_from_the_last_use(msigd, six):
 
 def test_it_is_not_evicted_during_a_call(msigd, six, proxy):
     gate = threading.Event()
-    held = [proxy(rpc, lambda method, params, nth: gate if method == "get_height" else None) for rpc in six[:3]]
-    m = msigd(held + six[3:], session_max=10)
+    held = [proxy(rpc, lambda method, params, nth: gate if method == "get_height" else None) for rpc in six]
+    m = msigd(held, session_max=10)
     first = open_ready(m)
     wait_sessions(m, first)
-    if set(sessions(m)[first]["endpoints"]) != {"w1", "w2", "w3"}:
-        pytest.fail("the first three are the longest idle")
-    asking = threading.Thread(target=lambda: results.append(refresh(m, first)))
     results = []
+    asking = threading.Thread(target=lambda: results.append(refresh(m, first)))
     asking.start()
     try:
-        held[0].held.wait(60)
-        second = open_ready(m)              # would need it to go
-        assert first in sessions(m) and m.workers(f"setup {first}")
-        assert metric(m, "sessions_evicted") == 0 or second not in sessions(m)
+        wait_for(lambda: any(p.held.is_set() for p in held), "a call that is held back")
+        open_ready(m)                       # would need the first to go
+        assert first in sessions(m) and m.workers(f"setup {first}") and not results
     finally:
         gate.set()
         asking.join()
     assert len(results) == 1 and len(results[0]["wallets"]) == 3
-    wait_for(lambda: len(sessions(m)) == 1, "one of the two goes once it was answered")
+    wait_for(lambda: len(sessions(m)) <= 1, "one of the two goes once it was answered")
 
 
 def test_one_that_waits_for_its_own_endpoints_gets_them(msigd, six):
