@@ -45,7 +45,7 @@ status_line(struct supervisor *sv, const struct store_escrow *e, char *out, size
 			snprintf(out, size, "ready; its wallets were opened from disk and are good");
 		else if (e->not_verified_at != 0)
 			snprintf(out, size, "ready; but its wallets could not be opened from disk: %s", e->not_verified_reason);
-		else if (sessions_has(sv->sessions, e->escrow_id))
+		else if (sessions_is_open(sv->sessions, e->escrow_id))
 			snprintf(out, size, "ready; its wallets are kept open");
 		else
 			snprintf(out, size, "ready; its wallets will be opened from disk once nothing else is under way");

@@ -57,14 +57,19 @@ static void
 close_session(struct api_call *call)
 {
 	char id[UUID_TEXT];
-	bool memory;
 
-	if (!api_uuid(call, "escrow_id", true, id) || sessions_close(call->sv->sessions, id, on_closed, call, &memory))
+	if (!api_uuid(call, "escrow_id", true, id))
 		return;
-	if (memory)
+	switch (sessions_close(call->sv->sessions, id, on_closed, call)) {
+	case SESSIONS_CLOSING:
+		break;
+	case SESSIONS_NONE:
 		api_error(call, API_NO_SESSION, "escrow %s has no session: there is nothing to close", id);
-	else
+		break;
+	case SESSIONS_NO_MEMORY:
 		api_error(call, API_INTERNAL_ERROR, "out of memory");
+		break;
+	}
 }
 
 const struct api_method api_pool_methods[] = {

@@ -20,6 +20,7 @@
 enum {
 	LOOK_MS = 1000,            /* how often to look whether there are endpoints to wait for */
 	PATIENCE_MS = 5000,        /* for there to be some */
+	WAIT_LIMIT_MS = 120000,    /* for them to be free */
 	TRIAL_LIMIT_MS = 120000    /* beside the stagger */
 };
 
@@ -245,23 +246,6 @@ is_about_wallets(const json_t *finished)
 	return cause == CAUSE_WALLET_ERROR || cause == CAUSE_POLLUTED || cause == CAUSE_STAMP_MISMATCH || cause == CAUSE_GATE;
 }
 
-/* What was in the way of a trial. */
-static void
-describe_end(const struct worker_end *end, char *out, size_t size)
-{
-	const char *reason = json_string_value(json_object_get(end->finished, "reason"));
-	const char *lock = json_string_value(json_object_get(end->finished, "lock"));
-	const char *holder = json_string_value(json_object_get(end->finished, "holder"));
-	const char *why = json_string_value(json_object_get(end->finished, "why"));
-
-	if (end->finished == NULL)
-		snprintf(out, size, "its worker: %s", end->why);
-	else if (lock != NULL && why == NULL)
-		snprintf(out, size, "%s is held by %s", lock, holder != NULL ? holder : "another process");
-	else
-		snprintf(out, size, "%s", reason != NULL ? reason : why != NULL ? why : "its worker was stopped");
-}
-
 static void
 on_gone(void *owner, const struct worker_end *end)
 {
@@ -276,7 +260,7 @@ on_gone(void *owner, const struct worker_end *end)
 		forget(c);
 		return;
 	}
-	describe_end(end, what, sizeof what);
+	worker_describe_end(end, what, sizeof what);
 	text_copy(reason, sizeof reason, what);
 	if (outcome != NULL && strcmp(outcome, "done") == 0) {
 		end_trial(c, NULL, end->finished);
@@ -369,7 +353,8 @@ on_look(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (is_servable(c->sv->endpoints))
 		c->servable_ms = clock_monotonic_ms();
-	if (clock_monotonic_ms() - c->servable_ms < PATIENCE_MS) {
+	if (clock_monotonic_ms() - c->servable_ms < PATIENCE_MS &&
+	    clock_wall_ms() - c->claim.queued_at < WAIT_LIMIT_MS) {
 		look_again(c);
 		return;
 	}
@@ -385,7 +370,7 @@ static void
 wait_for_endpoints(struct calibrator *c)
 {
 	c->claim = (struct claim){
-		.needs = ROLE_ALL, .order = scheduler_order_behind(c->sv->last_seq), .granted = on_granted,
+		.needs = ROLE_ALL, .order = scheduler_order_behind(c->sv->scheduler, c->sv->last_seq), .granted = on_granted,
 	};
 	c->state = STATE_WAITING;
 	c->servable_ms = clock_monotonic_ms();
@@ -401,7 +386,7 @@ has_to_give_back(const struct calibrator *c)
 		if (c->endpoints[r]->take_out || c->endpoints[r]->removed)
 			return true;
 	}
-	return !c->clean || scheduler_queue_length(c->sv->scheduler) > 0;
+	return !c->clean || scheduler_demand(c->sv->scheduler) > 0;
 }
 
 static void

@@ -226,6 +226,8 @@ change_state(struct endpoint *ep, enum endpoint_state next)
 		return;
 	count(ep, before, -1);
 	count(ep, next, 1);
+	if (is_left(before) != is_left(next))
+		scheduler_wake(ep->sv->scheduler); /* somebody may be served, or need wait for it no more */
 	ep->state = next;
 	ep->since = clock_wall_ms();
 	if (next != ENDPOINT_LEASED)
@@ -245,6 +247,7 @@ endpoint_free(struct endpoint *ep)
 		withdraw(ep, ep->state);
 	count(ep, ep->state, -1);
 	TAILQ_REMOVE(&pool->all, ep, all);
+	scheduler_forget(ep->sv->scheduler, ep);
 	event_free(ep->timer);
 	if (ep->login != NULL)
 		explicit_bzero(ep->login, strlen(ep->login));

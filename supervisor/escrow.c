@@ -91,6 +91,12 @@ on_durable(bool durable, void *arg)
 	op_free(op);
 }
 
+bool
+escrow_has_ops(const struct escrow *e)
+{
+	return !STAILQ_EMPTY(&e->ops);
+}
+
 static void
 pump(struct escrow *e)
 {

@@ -60,6 +60,7 @@ struct escrow {
 	json_t *spares[ROLE_COUNT];     /* SPARE of ipc/message.h: the wallet to be used there, or NULL */
 	struct worker *worker;
 	bool cancelled;                 /* wished for */
+	bool publishing;                /* its worker has said publish: it may report nothing after it */
 	struct {
 		char call[32];              /* intended and not yet answered, else "" */
 	} open[ROLE_COUNT];
@@ -102,6 +103,8 @@ void escrow_free(struct escrow *escrow);
 
 /* Takes op (from calloc) and applies it as soon as those before it are. */
 void escrow_submit(struct escrow *escrow, struct escrow_op *op);
+/* Whether some are on their way to disk: then the escrow may not be freed. */
+bool escrow_has_ops(const struct escrow *escrow);
 
 /* "buyer: make_multisig" of each role under way, for status; "" for none. */
 void escrow_describe_open(const struct escrow *escrow, char *out, size_t size);

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/scheduler.h"
+#include "supervisor/session.h"
 #include "supervisor/supervisor.h"
 
 enum kind { TEXT, INT, INT64, BOOL };
@@ -158,6 +159,7 @@ supervisor_reload(struct supervisor *sv, char **error)
 	config_free(next);
 	log_set(sv->verbose ? LOG_LEVEL_DEBUG : sv->config->log_level, sv->config->log_format);
 	log_info("reloaded", F_INT("changed", json_array_size(changed)), F_INT("restart_needed", json_array_size(restart)));
+	sessions_reload(sv->sessions);
 	scheduler_wake(sv->scheduler);
 	return json_pack("{s:o, s:o}", "changed", changed, "restart_needed", restart);
 }

@@ -17,7 +17,8 @@ struct scheduler {
 	struct supervisor *sv;
 	struct claim_queue queues[ROLE_ALL + 1]; /* by the roles that are needed; those without homes */
 	struct claim_queue with_homes;
-	int length;
+	int length;           /* of the queues */
+	int64_t behind;       /* claims that came behind all escrows so far */
 	struct event *wake;
 };
 
@@ -118,8 +119,7 @@ first_with_files(const struct endpoint_list *list, const struct endpoint *home, 
 static struct endpoint *
 pick_home(struct endpoint_pool *pool, const struct claim *claim, int role, struct endpoint *const picked[ROLE_COUNT])
 {
-	const char *name = claim->homes[role];
-	struct endpoint *home = name != NULL ? endpoint_find(pool, name) : NULL;
+	struct endpoint *home = claim->homes[role];
 	struct endpoint_list *lists[] = {
 		&pool->idle[role], &pool->idle[ROLE_ANY], &pool->primed[role], &pool->primed[ROLE_ANY],
 	};
@@ -176,6 +176,40 @@ first_servable(struct scheduler *s, struct endpoint *picked[ROLE_COUNT])
 	return first;
 }
 
+/* --- wallets that exist ---------------------------------------------------- */
+
+static bool
+is_there(const struct endpoint *ep)
+{
+	return ep->state != ENDPOINT_DOWN && ep->state != ENDPOINT_OUT && !ep->removed && !ep->take_out;
+}
+
+static bool
+can_be_opened(const struct scheduler *s, const struct endpoint *home, int role)
+{
+	const struct endpoint *ep;
+
+	if (home == NULL)
+		return false;
+	if (is_there(home))
+		return true;
+	TAILQ_FOREACH(ep, &s->sv->endpoints->all, all) {
+		if (is_there(ep) && (ep->role == ROLE_ANY || (int)ep->role == role) && endpoint_shares_files(ep, home))
+			return true;
+	}
+	return false;
+}
+
+int
+scheduler_homeless_role(const struct scheduler *s, const struct claim *claim)
+{
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		if ((claim->needs & ROLE_BIT(r)) != 0 && !can_be_opened(s, claim->homes[r], r))
+			return r;
+	}
+	return ROLE_COUNT;
+}
+
 /* The endpoints of wallets that exist are kept for whoever waits for them longest. */
 static void
 reserve(struct scheduler *s, bool on)
@@ -183,38 +217,58 @@ reserve(struct scheduler *s, bool on)
 	const struct claim *c;
 
 	TAILQ_FOREACH(c, &s->with_homes, queue) {
-		for (int r = 0; r < ROLE_COUNT; r++) {
-			struct endpoint *home = c->homes[r] != NULL ? endpoint_find(s->sv->endpoints, c->homes[r]) : NULL;
-			if (home != NULL && (!on || home->reserved == 0))
-				home->reserved = on ? c->order : 0;
+		bool counts = !on || scheduler_homeless_role(s, c) == ROLE_COUNT;
+		for (int r = 0; counts && r < ROLE_COUNT; r++) {
+			if (c->homes[r] != NULL && (!on || c->homes[r]->reserved == 0))
+				c->homes[r]->reserved = on ? c->order : 0;
 		}
 	}
 }
 
-static struct claim *
-next_servable(struct scheduler *s, struct endpoint *picked[ROLE_COUNT])
+/* --- serving -------------------------------------------------------------- */
+
+static struct claim_queue *
+queue_of(struct scheduler *s, const struct claim *claim)
 {
+	return claim->has_homes ? &s->with_homes : &s->queues[claim->needs];
+}
+
+static void
+take_out_of_queue(struct scheduler *s, struct claim *claim)
+{
+	TAILQ_REMOVE(queue_of(s, claim), claim, queue);
+	s->length -= claim->has_homes ? 0 : 1;
+	for (int r = 0; claim->has_homes && r < ROLE_COUNT; r++) {
+		if (claim->homes[r] != NULL)
+			claim->homes[r]->reserved = 0;
+	}
+}
+
+static void
+serve(struct scheduler *s)
+{
+	struct endpoint *picked[ROLE_COUNT];
 	struct claim *claim;
 
 	reserve(s, true);
-	claim = first_servable(s, picked);
+	while ((claim = first_servable(s, picked)) != NULL) {
+		take_out_of_queue(s, claim);
+		if (claim->has_homes)
+			reserve(s, true); /* for those behind it */
+		claim->granted(claim, picked);
+	}
 	reserve(s, false);
-	return claim;
 }
 
 static void
 on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct scheduler *s = arg;
-	struct endpoint *picked[ROLE_COUNT];
-	struct claim *claim;
 
 	(void)fd;
 	(void)what;
-	while (!s->sv->stopping && !s->sv->draining && (claim = next_servable(s, picked)) != NULL) {
-		scheduler_dequeue(s, claim);
-		claim->granted(claim, picked);
-	}
+	if (!s->sv->stopping && !s->sv->draining)
+		serve(s);
 	sessions_review(s->sv->sessions);
 	tender_wake(s->sv->tender);
 }
@@ -246,22 +300,19 @@ scheduler_free(struct scheduler *s)
 	free(s);
 }
 
+/* So many claims may come between two escrows without a place being given twice. */
+enum { PLACES_BETWEEN = 1 << 20 };
+
 int64_t
 scheduler_order(int64_t seq)
 {
-	return seq * 2;
+	return seq * PLACES_BETWEEN;
 }
 
 int64_t
-scheduler_order_behind(int64_t last_seq)
+scheduler_order_behind(struct scheduler *s, int64_t last_seq)
 {
-	return last_seq * 2 + 1;
-}
-
-static struct claim_queue *
-queue_of(struct scheduler *s, const struct claim *claim)
-{
-	return claim->has_homes ? &s->with_homes : &s->queues[claim->needs];
+	return last_seq * PLACES_BETWEEN + 1 + s->behind++ % (PLACES_BETWEEN - 1);
 }
 
 void
@@ -271,7 +322,7 @@ scheduler_enqueue(struct scheduler *s, struct claim *claim)
 	struct claim *last = TAILQ_LAST(queue, claim_queue), *later;
 
 	claim->queued_at = clock_wall_ms();
-	s->length++;
+	s->length += claim->has_homes ? 0 : 1;
 	if (last == NULL || last->order <= claim->order) {
 		TAILQ_INSERT_TAIL(queue, claim, queue);
 	} else {
@@ -285,11 +336,25 @@ scheduler_enqueue(struct scheduler *s, struct claim *claim)
 	scheduler_wake(s);
 }
 
+/* Others may be served now whom it was in the way of. */
 void
 scheduler_dequeue(struct scheduler *s, struct claim *claim)
 {
-	TAILQ_REMOVE(queue_of(s, claim), claim, queue);
-	s->length--;
+	take_out_of_queue(s, claim);
+	scheduler_wake(s);
+}
+
+void
+scheduler_forget(struct scheduler *s, const struct endpoint *ep)
+{
+	struct claim *c;
+
+	TAILQ_FOREACH(c, &s->with_homes, queue) {
+		for (int r = 0; r < ROLE_COUNT; r++) {
+			if (c->homes[r] == ep)
+				c->homes[r] = NULL;
+		}
+	}
 }
 
 void
@@ -298,19 +363,27 @@ scheduler_wake(struct scheduler *s)
 	event_active(s->wake, EV_TIMEOUT, 1);
 }
 
-bool
-scheduler_wants(const struct scheduler *s, const struct endpoint *ep)
+const struct claim *
+scheduler_first_with_homes(const struct scheduler *s)
 {
 	const struct claim *c;
 
 	TAILQ_FOREACH(c, &s->with_homes, queue) {
-		for (int r = 0; r < ROLE_COUNT; r++) {
-			const struct endpoint *home = c->homes[r] != NULL ? endpoint_find(s->sv->endpoints, c->homes[r]) : NULL;
-			if (home != NULL && (ep->role == ROLE_ANY || (int)ep->role == r) && endpoint_shares_files(ep, home))
-				return true;
-		}
+		if (scheduler_homeless_role(s, c) == ROLE_COUNT)
+			return c;
 	}
-	return false;
+	return NULL;
+}
+
+int
+scheduler_demand(const struct scheduler *s)
+{
+	const struct claim *c;
+	int demand = s->length;
+
+	TAILQ_FOREACH(c, &s->with_homes, queue)
+		demand += scheduler_homeless_role(s, c) == ROLE_COUNT ? 1 : 0;
+	return demand;
 }
 
 int

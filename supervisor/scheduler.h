@@ -3,7 +3,8 @@
  * endpoint that has the role rather than one for any; primed ones first, then
  * the longest free; first come first served among those who can be served.
  * A claim of a session keeps the endpoints of its wallets from all who came
- * later, or it might never find them free at the same time.
+ * later, or it might never find them free at the same time; unless one of them
+ * is down or out: then it cannot be served, and holds nobody up.
  * Claims that need the same roles wait in one queue, so that a turn looks at
  * the head of a few queues and not at every escrow. Claims of sessions, whose
  * wallets exist and cannot be opened just anywhere, are few, and looked at one
@@ -34,7 +35,7 @@ struct claim {
 	unsigned needs;              /* ROLE_BIT()s */
 	int64_t order;               /* scheduler_order() */
 	bool has_homes;              /* the wallets exist: only where they can be opened */
-	const char *homes[ROLE_COUNT]; /* with has_homes: names of the endpoints they were made on */
+	struct endpoint *homes[ROLE_COUNT]; /* with has_homes: where they were made; NULL: no such endpoint any more */
 	claim_granted_fn granted;
 	int64_t queued_at;           /* wall, ms: set when it is queued */
 };
@@ -43,9 +44,9 @@ struct scheduler *scheduler_new(struct supervisor *sv);
 void scheduler_free(struct scheduler *scheduler);
 
 /* The place of an escrow by its order of opening (store_escrow.seq), and of a
- * claim that comes now, behind all escrows up to last_seq. */
+ * claim that comes now, behind all escrows up to last_seq and all such claims. */
 int64_t scheduler_order(int64_t seq);
-int64_t scheduler_order_behind(int64_t last_seq);
+int64_t scheduler_order_behind(struct scheduler *scheduler, int64_t last_seq);
 
 /* Puts a claim in its place. */
 void scheduler_enqueue(struct scheduler *scheduler, struct claim *claim);
@@ -54,10 +55,18 @@ void scheduler_dequeue(struct scheduler *scheduler, struct claim *claim);
 /* Endpoints or claims came: look again, at the end of this turn. */
 void scheduler_wake(struct scheduler *scheduler);
 
-/* Whether somebody waits whose wallets could be opened there. */
-bool scheduler_wants(const struct scheduler *scheduler, const struct endpoint *endpoint);
+/* An endpoint goes: no claim may name it any more. */
+void scheduler_forget(struct scheduler *scheduler, const struct endpoint *endpoint);
 
+/* The first role whose wallet can be opened nowhere now, for all endpoints where
+ * it could be are down, out or gone; ROLE_COUNT: none is in the way. */
+int scheduler_homeless_role(const struct scheduler *scheduler, const struct claim *claim);
+
+/* Claims of escrows, and of all for whom there are endpoints, if only they were free. */
 int scheduler_queue_length(const struct scheduler *scheduler);
+int scheduler_demand(const struct scheduler *scheduler);
+/* The claim with homes that waits longest and is not homeless, or NULL. */
+const struct claim *scheduler_first_with_homes(const struct scheduler *scheduler);
 /* The one that waits longest, or NULL. */
 const struct claim *scheduler_first(const struct scheduler *scheduler);
 /* What a claim waits for: "3 endpoints (2 idle, 1 down)". */

@@ -1,7 +1,5 @@
 #include "supervisor/session.h"
 
-#include <bsd/sys/queue.h>
-#include <bsd/sys/tree.h>
 #include <event2/event.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -14,65 +12,19 @@
 #include "supervisor/check_control.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
-#include "supervisor/scheduler.h"
+#include "supervisor/session_internal.h"
 #include "supervisor/supervisor.h"
-#include "supervisor/wallets.h"
 #include "supervisor/worker_process.h"
 
 enum {
-	WAIT_LIMIT_MS = 60000,     /* for endpoints */
+	WAIT_LIMIT_MS = 60000,     /* for endpoints that are there */
+	PATIENCE_MS = 5000,        /* for one that is not to come back */
+	WAITING_MAX = 100,         /* at a time */
 	OPEN_LIMIT_MS = 120000,    /* for the wallets to open */
 	REPLY_LIMIT_MS = 65000     /* the worker itself gives up after 60 s */
 };
 
-enum session_state { SESSION_WAITING, SESSION_OPENING, SESSION_OPEN, SESSION_ASKING, SESSION_CLOSING, SESSION_STATE_COUNT };
-enum session_event { SESSION_GRANTED, SESSION_SERVING, SESSION_REQUEST, SESSION_REPLY, SESSION_CLOSE, SESSION_EVENT_COUNT };
-
-/* Why one is closed. */
-enum close_cause { CLOSE_NONE, CLOSE_EVICTED, CLOSE_EXPIRED, CLOSE_BY_HAND, CLOSE_LOST, CLOSE_STOPPING };
 static const char *const close_causes[] = {"", "evicted", "expired", "by_hand", "endpoint_died", "stopping"};
-
-struct request {
-	STAILQ_ENTRY(request) next;
-	session_told_fn fn;
-	void *arg;
-};
-STAILQ_HEAD(request_list, request);
-
-struct waiter {
-	STAILQ_ENTRY(waiter) next;
-	void (*fn)(void *arg);
-	void *arg;
-};
-
-struct session {
-	RB_ENTRY(session) node;
-	TAILQ_ENTRY(session) use;       /* the one not used for longest first */
-	struct sessions *all;
-	char escrow_id[UUID_TEXT];
-	enum session_state state;
-	enum close_cause close_cause;   /* why it closes, or will once it has been answered */
-	struct claim claim;             /* while WAITING */
-	struct wallets wallets;         /* until its worker has started */
-	unsigned roles;
-	struct endpoint *endpoints[ROLE_COUNT];
-	struct worker *worker;
-	struct event *timer;            /* of the state */
-	int64_t since, last_used;       /* wall, ms */
-	int64_t uses;
-	json_int_t request_id;          /* the last */
-	struct request_list queue, asked;
-	STAILQ_HEAD(, waiter) waiters;
-	json_t *told;                   /* the reply under way to those who asked */
-};
-RB_HEAD(session_tree, session);
-
-struct sessions {
-	struct supervisor *sv;
-	struct session_tree tree;
-	TAILQ_HEAD(, session) by_use;
-	int count;
-};
 
 static int
 compare(const struct session *a, const struct session *b)
@@ -212,6 +164,7 @@ do_ask(struct session *s)
 	STAILQ_FOREACH(r, &s->asked, next)
 		requests++;
 	used(s, requests);
+	s->has_served = s->state == SESSION_OPEN || s->state == SESSION_ASKING;
 	s->state = SESSION_ASKING;
 	set_timer(s, REPLY_LIMIT_MS);
 	worker_request(s->worker, ++s->request_id);
@@ -230,6 +183,7 @@ do_stop(struct session *s)
 static void
 do_answer(struct session *s)
 {
+	s->again = false;
 	tell(&s->asked, s->told, NULL);
 	if (s->state == SESSION_CLOSING)
 		return;
@@ -341,32 +295,63 @@ handle(struct session *s, enum session_event event)
 	life[s->state][event](s);
 }
 
-static void
-close_for(struct session *s, enum close_cause cause)
+void
+session_close_for(struct session *s, enum close_cause cause)
 {
 	if (s->close_cause == CLOSE_NONE)
 		s->close_cause = cause;
 	handle(s, SESSION_CLOSE);
 }
 
+/* Why it cannot be opened now, or false: its endpoints are only busy. */
+static bool
+is_homeless(const struct session *s, char *why, size_t why_size)
+{
+	int role = scheduler_homeless_role(s->all->sv->scheduler, &s->claim);
+	const struct endpoint *home;
+
+	if (role == ROLE_COUNT)
+		return false;
+	home = s->claim.homes[role];
+	if (home == NULL)
+		snprintf(why, why_size, "%s: the endpoint %s that has its wallet is not in the configuration", role_name((enum role)role),
+		    s->wallets.of[role].endpoint);
+	else
+		snprintf(why, why_size, "%s: the endpoint %s that has its wallet is %s%s%s", role_name((enum role)role), home->name,
+		    endpoint_state_name(home->state), home->reason[0] != '\0' ? ": " : "", home->reason);
+	return true;
+}
+
+static void
+wait_on(struct session *s)
+{
+	int64_t waited = clock_wall_ms() - s->claim.queued_at;
+	char why[400];
+
+	if (!is_homeless(s, why, sizeof why)) {
+		if (waited < WAIT_LIMIT_MS) {
+			set_timer(s, PATIENCE_MS);
+			return;
+		}
+		snprintf(why, sizeof why, "after %d s the endpoints that have its wallets were still busy", WAIT_LIMIT_MS / 1000);
+	}
+	scheduler_dequeue(s->all->sv->scheduler, &s->claim);
+	session_free(s, why);
+}
+
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
-	char waiting[200], why[300];
 
 	(void)fd;
 	(void)what;
 	switch (s->state) {
 	case SESSION_WAITING:
-		scheduler_describe_wait(s->all->sv->scheduler, &s->claim, waiting, sizeof waiting);
-		scheduler_dequeue(s->all->sv->scheduler, &s->claim);
-		snprintf(why, sizeof why, "after %d s it still waited for the endpoints of its wallets, %s", WAIT_LIMIT_MS / 1000,
-		    waiting);
-		session_free(s, why);
+		wait_on(s);
 		break;
 	case SESSION_OPEN:
-		close_for(s, CLOSE_EXPIRED);
+		session_close_for(s, CLOSE_EXPIRED);
 		break;
 	case SESSION_ASKING:
 		worker_reject(s->worker, "no reply to a request");
@@ -427,7 +412,7 @@ count_end(struct session *s, bool failed)
 	}
 }
 
-/* Those who asked while it closed get a session of their own. */
+/* Those who asked meanwhile get a session of their own. */
 static void
 begin_again(struct session *s)
 {
@@ -440,29 +425,52 @@ begin_again(struct session *s)
 		session_free(s, why);
 }
 
+/* A session that was open for a while may be stale: its wallet-rpc was restarted,
+ * or somebody closed a wallet. Nothing was told yet: it is opened anew, once. */
+static bool
+may_ask_again(struct session *s)
+{
+	if (s->state != SESSION_ASKING || !s->has_served || s->again)
+		return false;
+	STAILQ_CONCAT(&s->asked, &s->queue);
+	STAILQ_CONCAT(&s->queue, &s->asked);
+	s->again = true;
+	return true;
+}
+
+static void
+describe_end(const struct session *s, const struct worker_end *end, bool done, char *out, size_t size)
+{
+	const char *outcome = json_string_value(json_object_get(end->finished, "outcome"));
+	const char *reason = json_string_value(json_object_get(end->finished, "reason"));
+
+	text_copy(out, size, reason != NULL ? reason : done ? why_closed(s)
+	    : outcome != NULL && strcmp(outcome, "busy") == 0 ? "its endpoints or its escrow are locked by another process"
+	    : outcome != NULL ? "it was stopped" : end->why);
+}
+
 static void
 on_gone(void *owner, const struct worker_end *end)
 {
 	struct session *s = owner;
 	struct supervisor *sv = s->all->sv;
 	const char *outcome = json_string_value(json_object_get(end->finished, "outcome"));
-	const char *reason = json_string_value(json_object_get(end->finished, "reason"));
 	bool done = outcome != NULL && strcmp(outcome, "done") == 0;
 	bool clean = done && json_is_true(json_object_get(end->finished, "clean"));
+	bool goes_on = !sv->stopping && !sv->draining;
 	char why[400];
 
-	text_copy(why, sizeof why, reason != NULL ? reason : done ? why_closed(s)
-	    : outcome != NULL && strcmp(outcome, "busy") == 0 ? "its endpoints or its escrow are locked by another process"
-	    : outcome != NULL ? "it was stopped" : end->why);
+	describe_end(s, end, done, why, sizeof why);
 	s->worker = NULL;
 	count_end(s, !done && s->close_cause == CLOSE_NONE);
 	log_event(done || s->close_cause != CLOSE_NONE ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "session_ended",
 	    F_STR("escrow", s->escrow_id), F_STR("cause", done ? close_causes[s->close_cause] : "failed"),
 	    F_STR("reason", done ? NULL : why), F_INT("uses", s->uses));
 	give_back(s, clean ? ENDPOINT_EV_RELEASED : ENDPOINT_EV_ABANDONED);
+	goes_on = goes_on && (done || may_ask_again(s));
 	tell(&s->asked, NULL, why);
 	tell_waiters(s);
-	if (done && !STAILQ_EMPTY(&s->queue) && !sv->stopping && !sv->draining)
+	if (goes_on && !STAILQ_EMPTY(&s->queue))
 		begin_again(s);
 	else
 		session_free(s, why);
@@ -470,139 +478,12 @@ on_gone(void *owner, const struct worker_end *end)
 	scheduler_wake(sv->scheduler);
 }
 
-/* --- room ----------------------------------------------------------------- */
-
-static void
-count_in(endpoint_counts counts, const struct session *s)
-{
-	for (int r = 0; r < ROLE_COUNT; r++) {
-		if (s->endpoints[r] != NULL)
-			counts[s->endpoints[r]->role]++;
-	}
-}
-
-/* What is left for others, those that are being given back included. */
-static void
-count_left(struct sessions *all, endpoint_counts counts)
-{
-	struct session *s;
-
-	memcpy(counts, all->sv->endpoints->left, sizeof(endpoint_counts));
-	TAILQ_FOREACH(s, &all->by_use, use) {
-		if (s->state == SESSION_CLOSING || s->close_cause != CLOSE_NONE)
-			count_in(counts, s);
-	}
-}
-
-/* How many of the idle ones, the least recently used first, have to go so that
- * the next escrow, or as many as wait, can be served. None when not even one
- * could be. */
-static int
-needed_to_go(struct sessions *all)
-{
-	int waiting = scheduler_queue_length(all->sv->scheduler), wanted = waiting > 1 ? waiting : 1, go = 0;
-	endpoint_counts counts;
-	struct session *s;
-
-	count_left(all, counts);
-	TAILQ_FOREACH(s, &all->by_use, use) {
-		if (endpoint_counts_serve(counts, wanted))
-			return go;
-		if (s->state != SESSION_OPEN)
-			continue;
-		count_in(counts, s);
-		go++;
-	}
-	return endpoint_counts_serve(counts, 1) ? go : 0;
-}
-
-/* Whether an escrow could be served once all idle ones have gone. */
-static bool
-can_make_room(struct sessions *all)
-{
-	endpoint_counts counts;
-	struct session *s;
-
-	count_left(all, counts);
-	TAILQ_FOREACH(s, &all->by_use, use) {
-		if (s->state == SESSION_OPEN)
-			count_in(counts, s);
-	}
-	return endpoint_counts_serve(counts, 1);
-}
-
-static void
-evict(struct sessions *all, int go)
-{
-	struct session *s, *next;
-
-	TAILQ_FOREACH_SAFE(s, &all->by_use, use, next) {
-		if (go <= 0)
-			break;
-		if (s->state != SESSION_OPEN)
-			continue;
-		go--;
-		close_for(s, CLOSE_EVICTED);
-	}
-}
-
-/* It has an endpoint that was taken out, or is no longer in the configuration,
- * or that others wait for whose wallets can only be opened there. */
-static bool
-is_in_the_way(const struct session *s)
-{
-	for (int r = 0; r < ROLE_COUNT; r++) {
-		const struct endpoint *ep = s->endpoints[r];
-		if (ep != NULL && (ep->take_out || ep->removed || scheduler_wants(s->all->sv->scheduler, ep)))
-			return true;
-	}
-	return false;
-}
-
-static int
-count_lasting(const struct sessions *all)
-{
-	const struct session *s;
-	int count = 0;
-
-	TAILQ_FOREACH(s, &all->by_use, use)
-		count += s->close_cause == CLOSE_NONE ? 1 : 0;
-	return count;
-}
-
-void
-sessions_review(struct sessions *all)
-{
-	struct session *s, *next;
-	int go, too_many;
-
-	if (all->count == 0)
-		return;
-	TAILQ_FOREACH_SAFE(s, &all->by_use, use, next) {
-		if (s->state == SESSION_OPEN && is_in_the_way(s))
-			close_for(s, CLOSE_EVICTED);
-	}
-	too_many = count_lasting(all) - all->sv->config->session_max;
-	go = needed_to_go(all);
-	evict(all, go > too_many ? go : too_many);
-}
-
-/* Whether with one more session there would be room, or could be made. */
-static bool
-has_room(struct sessions *all)
-{
-	struct supervisor *sv = all->sv;
-
-	return sv->config->session_max > 0 && !sv->stopping && !sv->draining && scheduler_queue_length(sv->scheduler) == 0 &&
-	    can_make_room(all);
-}
-
 /* --- for others ----------------------------------------------------------- */
 
 bool
 sessions_keep(struct sessions *all, struct escrow *e)
 {
-	struct session *s = e->cancelled || !has_room(all) ? NULL : session_new(all, e->id, e->claim.needs);
+	struct session *s = sessions_have_room(all) ? session_new(all, e->id, e->claim.needs) : NULL;
 
 	if (s == NULL)
 		return false;
@@ -652,12 +533,15 @@ enqueue(struct session *s, char *why, size_t why_size)
 	s->state = SESSION_WAITING;
 	s->roles = s->wallets.roles;
 	s->claim = (struct claim){
-		.needs = s->roles, .order = scheduler_order_behind(sv->last_seq), .has_homes = true, .granted = on_granted,
+		.needs = s->roles, .order = scheduler_order_behind(sv->scheduler, sv->last_seq), .has_homes = true,
+		.granted = on_granted,
 	};
-	for (int r = 0; r < ROLE_COUNT; r++)
-		s->claim.homes[r] = s->wallets.of[r].endpoint;
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		if (s->wallets.of[r].endpoint != NULL)
+			s->claim.homes[r] = endpoint_find(sv->endpoints, s->wallets.of[r].endpoint);
+	}
 	scheduler_enqueue(sv->scheduler, &s->claim);
-	set_timer(s, WAIT_LIMIT_MS);
+	set_timer(s, PATIENCE_MS);
 	return true;
 }
 
@@ -668,6 +552,10 @@ open_session(struct sessions *all, const char *escrow_id, char *why, size_t why_
 
 	if (all->sv->stopping || all->sv->draining) {
 		snprintf(why, why_size, "msigd is stopping");
+		return NULL;
+	}
+	if (sessions_waiting(all) >= WAITING_MAX) {
+		snprintf(why, why_size, "%d sessions wait for endpoints already: ask again later", WAITING_MAX);
 		return NULL;
 	}
 	s = session_new(all, escrow_id, 0);
@@ -693,7 +581,7 @@ sessions_ask(struct sessions *all, const char *escrow_id, session_told_fn fn, vo
 		free(r);
 		return false;
 	}
-	all->sv->metrics.sessions_reused += found ? 1 : 0;
+	all->sv->metrics.sessions_reused += found && s->state != SESSION_CLOSING ? 1 : 0;
 	r->fn = fn;
 	r->arg = arg;
 	STAILQ_INSERT_TAIL(&s->queue, r, next);
@@ -701,20 +589,21 @@ sessions_ask(struct sessions *all, const char *escrow_id, session_told_fn fn, vo
 	return true;
 }
 
-bool
-sessions_close(struct sessions *all, const char *escrow_id, void (*fn)(void *arg), void *arg, bool *memory)
+enum sessions_closed
+sessions_close(struct sessions *all, const char *escrow_id, void (*fn)(void *arg), void *arg)
 {
 	struct session *s = find(all, escrow_id);
 	struct waiter *w = s != NULL ? calloc(1, sizeof *w) : NULL;
 
-	*memory = s == NULL || w != NULL;
+	if (s == NULL)
+		return SESSIONS_NONE;
 	if (w == NULL)
-		return false;
+		return SESSIONS_NO_MEMORY;
 	w->fn = fn;
 	w->arg = arg;
 	STAILQ_INSERT_TAIL(&s->waiters, w, next);
-	close_for(s, CLOSE_BY_HAND);
-	return true;
+	session_close_for(s, CLOSE_BY_HAND);
+	return SESSIONS_CLOSING;
 }
 
 void
@@ -723,7 +612,7 @@ sessions_close_all(struct sessions *all)
 	struct session *s, *next;
 
 	RB_FOREACH_SAFE(s, session_tree, &all->tree, next)
-		close_for(s, CLOSE_STOPPING);
+		session_close_for(s, CLOSE_STOPPING);
 }
 
 bool
@@ -739,16 +628,48 @@ sessions_endpoint_died(struct sessions *all, const struct endpoint *ep)
 
 	for (int r = 0; s != NULL && r < ROLE_COUNT; r++) {
 		if (s->endpoints[r] == ep && s->state == SESSION_OPEN) {
-			close_for(s, CLOSE_LOST);
+			session_close_for(s, CLOSE_LOST);
 			return;
 		}
 	}
 }
 
+static bool
+is_open(const struct session *s)
+{
+	return s->state == SESSION_OPEN || s->state == SESSION_ASKING;
+}
+
+bool
+sessions_is_open(struct sessions *all, const char *escrow_id)
+{
+	const struct session *s = find(all, escrow_id);
+
+	return s != NULL && is_open(s);
+}
+
 int
 sessions_count(const struct sessions *all)
 {
-	return all->count;
+	const struct session *s;
+	int count = 0;
+
+	TAILQ_FOREACH(s, &all->by_use, use)
+		count += is_open(s) ? 1 : 0;
+	return count;
+}
+
+/* The time to live may have changed. */
+void
+sessions_reload(struct sessions *all)
+{
+	struct session *s;
+
+	TAILQ_FOREACH(s, &all->by_use, use) {
+		int64_t left = s->last_used + all->sv->config->session_ttl_ms - clock_wall_ms();
+		if (s->state == SESSION_OPEN)
+			set_timer(s, left > 0 ? left : 0);
+	}
 }
 
 json_t *
@@ -758,7 +679,10 @@ sessions_to_json(struct sessions *all)
 	struct session *s;
 
 	RB_FOREACH(s, session_tree, &all->tree) {
-		json_t *endpoints = json_array();
+		json_t *endpoints;
+		if (!is_open(s))
+			continue;
+		endpoints = json_array();
 		for (int r = 0; r < ROLE_COUNT; r++) {
 			if (s->endpoints[r] != NULL)
 				json_array_append_new(endpoints, json_string(s->endpoints[r]->name));

@@ -15,7 +15,8 @@
  *                                   gone          | !       | bury    | bury | bury   | bury
  *
  * Requests that come while it asks are asked together afterwards; those that
- * come while it closes get a session of their own.
+ * come while it closes get a session of their own. One that fails when it is
+ * asked after it was idle was stale: it is opened anew, once.
  */
 #ifndef SUPERVISOR_SESSION_H
 #define SUPERVISOR_SESSION_H
@@ -34,7 +35,10 @@ struct sessions *sessions_new(struct supervisor *sv);
 /* Nobody is told. */
 void sessions_free(struct sessions *sessions);
 
+/* Those whose wallets are open. */
 int sessions_count(const struct sessions *sessions);
+bool sessions_is_open(struct sessions *sessions, const char *escrow_id);
+/* Also one that waits, opens or closes. */
 bool sessions_has(struct sessions *sessions, const char *escrow_id);
 
 /* An escrow's address is durable. True: its worker is to go on as its session,
@@ -49,9 +53,10 @@ typedef void (*session_told_fn)(json_t *wallets, const char *why, void *arg);
 bool sessions_ask(struct sessions *sessions, const char *escrow_id, session_told_fn fn, void *arg,
     char *why, size_t why_size);
 
-/* By hand; fn is called once it is gone. False: there is none (*memory false),
- * or no memory. */
-bool sessions_close(struct sessions *sessions, const char *escrow_id, void (*fn)(void *arg), void *arg, bool *memory);
+/* By hand; fn is called once it is gone, unless SESSIONS_CLOSING is not what
+ * comes out. */
+enum sessions_closed { SESSIONS_CLOSING, SESSIONS_NONE, SESSIONS_NO_MEMORY };
+enum sessions_closed sessions_close(struct sessions *sessions, const char *escrow_id, void (*fn)(void *arg), void *arg);
 void sessions_close_all(struct sessions *sessions);
 
 /* The process of an endpoint has ended: what was open there is gone. */
@@ -59,6 +64,9 @@ void sessions_endpoint_died(struct sessions *sessions, const struct endpoint *en
 
 /* Endpoints, limits or the queue changed: closes what has to make room. */
 void sessions_review(struct sessions *sessions);
+
+/* The configuration was read again: a time to live counts from the last use. */
+void sessions_reload(struct sessions *sessions);
 
 /* What get_sessions says. */
 json_t *sessions_to_json(struct sessions *sessions);

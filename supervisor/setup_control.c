@@ -137,6 +137,14 @@ apply_publish(struct escrow *e, struct escrow_op *op)
 	return setup_store_publish(e, op->frame);
 }
 
+/* It may have died since it said publish, or been told to stop. */
+static bool
+may_become_session(const struct escrow *e, const struct escrow_op *op)
+{
+	return e->worker != NULL && worker_generation(e->worker) == op->generation && worker_is_working(e->worker) &&
+	    e->activity == ESCROW_RUNNING && !e->cancelled && !escrow_has_ops(e);
+}
+
 static void
 done_publish(struct escrow *e, struct escrow_op *op)
 {
@@ -150,7 +158,7 @@ done_publish(struct escrow *e, struct escrow_op *op)
 	log_info("escrow_ready", F_STR("escrow", e->id), F_INT("attempt", e->guard.attempt),
 	    F_STR("address", json_string_value(json_object_get(op->frame, "address"))),
 	    F_INT("setup_ms", took), F_INT("since_open_ms", clock_wall_ms() - e->opened_at));
-	session = sessions_keep(e->sv->sessions, e);
+	session = may_become_session(e, op) && sessions_keep(e->sv->sessions, e);
 	acknowledge(e, op, session);
 	if (session)
 		finish_escrow(e);
@@ -168,6 +176,11 @@ on_message(void *owner, struct worker *worker, enum message_type type, json_t *f
 	}
 	if (!setup_frame_valid(e, type, frame, why))
 		return false;
+	if (e->publishing) {
+		*why = "a report after its publish";
+		return false;
+	}
+	e->publishing = type == MESSAGE_PUBLISH;
 	op = type == MESSAGE_PUBLISH
 	    ? op_new(apply_publish, done_publish, refuse_frame)
 	    : op_new(apply_report, done_report, refuse_frame);
@@ -249,6 +262,7 @@ end_attempt(struct escrow *e, enum failure_cause cause, const char *reason, bool
 
 	escrow_set_activity(e, ESCROW_ENDING);
 	e->worker = NULL;
+	e->publishing = false;
 	for (int r = 0; r < ROLE_COUNT; r++)
 		e->open[r].call[0] = '\0';
 	op->cause = e->cancelled ? CAUSE_CANCELLED : cause;

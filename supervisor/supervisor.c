@@ -39,6 +39,7 @@ enum {
 static struct {
 	struct pidfh *pidfile;
 	struct event *signals[3];
+	struct event *rest;      /* made active when a worker has gone */
 	bool managed_stopping;
 } own;
 
@@ -190,9 +191,12 @@ on_committed(void *arg)
 	feed_wake(((struct supervisor *)arg)->feed);
 }
 
+static void on_rest(evutil_socket_t fd, short what, void *arg);
+
 static bool
 take_parts(struct supervisor *sv)
 {
+	own.rest = event_new(sv->base, -1, 0, on_rest, sv);
 	sv->workers = worker_pool_new(sv);
 	sv->endpoints = endpoint_pool_new();
 	sv->escrows = escrow_table_new();
@@ -204,7 +208,7 @@ take_parts(struct supervisor *sv)
 	sv->calibrator = calibrator_new(sv);
 	sv->backups = backups_new(sv);
 	sv->feed = feed_new(sv);
-	if (sv->workers == NULL || sv->endpoints == NULL || sv->escrows == NULL || sv->scheduler == NULL ||
+	if (own.rest == NULL || sv->workers == NULL || sv->endpoints == NULL || sv->escrows == NULL || sv->scheduler == NULL ||
 	    sv->tender == NULL || sv->sessions == NULL ||
 	    sv->verifier == NULL || sv->checker == NULL || sv->calibrator == NULL || sv->backups == NULL || sv->feed == NULL) {
 		fprintf(stderr, "msigd: out of memory\n");
@@ -344,15 +348,28 @@ is_at_rest(struct supervisor *sv)
 	return worker_count(sv->workers) == 0 && escrow_under_way(sv->escrows) == 0;
 }
 
-void
-supervisor_worker_gone(struct supervisor *sv)
+/* In a turn of its own: who calls supervisor_worker_gone() is in the midst of
+ * something that a stop would change. */
+static void
+on_rest(evutil_socket_t fd, short what, void *arg)
 {
+	struct supervisor *sv = arg;
+
+	(void)fd;
+	(void)what;
 	if (sv->draining && !sv->stopping && is_at_rest(sv))
 		supervisor_stop(sv, false);
 	if (!sv->stopping || own.managed_stopping || worker_count(sv->workers) > 0)
 		return;
 	own.managed_stopping = true;
 	managed_stop(sv->managed, on_managed_stopped, sv);
+}
+
+void
+supervisor_worker_gone(struct supervisor *sv)
+{
+	(void)sv;
+	event_active(own.rest, EV_TIMEOUT, 1);
 }
 
 void
@@ -395,14 +412,16 @@ supervisor_end(struct supervisor *sv)
 	backups_free(sv->backups);
 	feed_free(sv->feed);
 	control_free(sv->control);
-	scheduler_free(sv->scheduler);
 	endpoint_pool_free(sv->endpoints);
+	scheduler_free(sv->scheduler);
 	store_close(sv->store);
 	sodium_memzero(sv->master_key, sizeof sv->master_key);
 	for (size_t i = 0; i < sizeof own.signals / sizeof own.signals[0]; i++) {
 		if (own.signals[i] != NULL)
 			event_free(own.signals[i]);
 	}
+	if (own.rest != NULL)
+		event_free(own.rest);
 	if (sv->base != NULL)
 		event_base_free(sv->base);
 	pidfile_remove(own.pidfile);

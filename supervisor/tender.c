@@ -69,7 +69,7 @@ review(struct tender *t)
 	bool calm;
 
 	event_del(t->timer);
-	if (!sv->config->spares || sv->stopping || sv->draining || scheduler_queue_length(sv->scheduler) > 0)
+	if (!sv->config->spares || sv->stopping || sv->draining || scheduler_demand(sv->scheduler) > 0)
 		return;
 	calm = is_calm(sv);
 	for (int r = 0; r <= ROLE_COUNT; r++) {

@@ -316,7 +316,7 @@ do_hand_over(struct worker *w, json_t *frame)
 }
 
 static void
-describe_end(const struct worker *w, struct worker_end *end)
+take_end(const struct worker *w, struct worker_end *end)
 {
 	char how[96] = "";
 
@@ -361,7 +361,7 @@ do_bury(struct worker *w)
 
 	if (w->spawned_ms == 0)
 		TAILQ_REMOVE(&sv->workers->queue, w, queue);
-	describe_end(w, &end);
+	take_end(w, &end);
 	if (end.finished == NULL && (w->forked || w->why[0] != '\0')) {
 		sv->metrics.worker_deaths++;
 		log_warn("worker_died", F_STR("job", w->job->name), F_INT("worker", w->generation),
@@ -559,6 +559,12 @@ worker_ack(struct worker *w, json_int_t serial, bool session)
 	    "session", session ? json_true() : NULL));
 }
 
+bool
+worker_is_working(const struct worker *w)
+{
+	return w->state == WORKER_WORKING;
+}
+
 void
 worker_hand_over(struct worker *w, const struct worker_job *job, void *owner)
 {
@@ -599,6 +605,26 @@ worker_stop_all(struct worker_pool *pool)
 		worker_stop(w);
 	RB_FOREACH_SAFE(w, worker_tree, &pool->tree, next)
 		worker_stop(w);
+}
+
+void
+worker_describe_end(const struct worker_end *end, char *out, size_t size)
+{
+	const char *outcome = json_string_value(json_object_get(end->finished, "outcome"));
+	const char *reason = json_string_value(json_object_get(end->finished, "reason"));
+	const char *lock = json_string_value(json_object_get(end->finished, "lock"));
+	const char *holder = json_string_value(json_object_get(end->finished, "holder"));
+	const char *why = json_string_value(json_object_get(end->finished, "why"));
+
+	if (end->finished == NULL)
+		snprintf(out, size, "worker: %s", end->why);
+	else if (reason != NULL || why != NULL)
+		snprintf(out, size, "%s", reason != NULL ? reason : why);
+	else if (outcome != NULL && strcmp(outcome, "busy") == 0)
+		snprintf(out, size, "%s is held by %s", lock != NULL ? lock : "a lock",
+		    holder != NULL ? holder : "another process");
+	else
+		snprintf(out, size, "the worker was stopped");
 }
 
 int

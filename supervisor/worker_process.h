@@ -32,6 +32,9 @@ struct worker_end {
 	char why[256];        /* for people; "" with finished */
 };
 
+/* For people: why it did not come to the end of its job. */
+void worker_describe_end(const struct worker_end *end, char *out, size_t size);
+
 struct worker_job {
 	const char *name;     /* "setup", "session", "tend", "check", "trial" */
 	/* The job's own fields of the start frame; NULL: it cannot begin, and the worker is ended. */
@@ -58,6 +61,8 @@ struct worker *worker_find(struct worker_pool *pool, uint64_t generation);
 /* Answers a report or publish. session: with that of a publish, and the worker
  * goes on as a session. */
 void worker_ack(struct worker *worker, json_int_t serial, bool session);
+/* Neither ending, nor told to. */
+bool worker_is_working(const struct worker *worker);
 /* It belongs to somebody else from now on, who hears of its messages and its end. */
 void worker_hand_over(struct worker *worker, const struct worker_job *job, void *owner);
 /* Asks a worker that is SERVING. */

@@ -3,6 +3,7 @@
 Everything started here lies in a folder of the test and is ended by whoever
 started it; conftest.py looks that nothing is left.
 """
+import atexit
 import base64
 import ctypes
 import fcntl
@@ -17,6 +18,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.request
@@ -153,10 +155,27 @@ class WalletError(Exception):
         self.code = error["code"]
 
 
-class WalletRpc:
-    """A real monero-wallet-rpc, offline, with its files in folder/wallets."""
+_quick_rsa = {}
 
-    def __init__(self, folder, wallets=None, network="testnet", login=None, certificate=None, port=None):
+
+def quick_rsa():
+    """What a wallet-rpc's environment needs for an RSA key that costs nothing."""
+    if not _quick_rsa:
+        folder = Path(tempfile.mkdtemp(prefix="msigd-rsa-"))
+        atexit.register(shutil.rmtree, folder)
+        source = Path(__file__).parents[1] / "bench/fixed_rsa.c"
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", folder / "fixed_rsa.so", source], check=True)
+        subprocess.run(["openssl", "genrsa", "-traditional", "-out", folder / "rsa.pem", "4096"], check=True, stderr=subprocess.DEVNULL)
+        _quick_rsa.update(LD_PRELOAD=f"{folder}/fixed_rsa.so", BENCH_RSA_KEY=f"{folder}/rsa.pem", BENCH_RSA_MS="0")
+    return _quick_rsa
+
+
+class WalletRpc:
+    """A real monero-wallet-rpc, offline, with its files in folder/wallets. quick:
+    the RSA key that wallet2 makes, and does not use, at every create and open is
+    not searched for (tests/bench/fixed_rsa.c); nothing else is different."""
+
+    def __init__(self, folder, wallets=None, network="testnet", login=None, certificate=None, port=None, quick=True):
         self.folder = Path(folder)
         self.wallets = Path(wallets or self.folder / "wallets")
         self.wallets.mkdir(parents=True, exist_ok=True)
@@ -164,6 +183,7 @@ class WalletRpc:
         self.port, self.network, self.login, self.certificate = port or free_ports(), network, login, certificate
         self.login_file = None
         self.process = None
+        self.environment = quick_rsa() if quick else {}
         self.spawn()
 
     @property
@@ -187,7 +207,7 @@ class WalletRpc:
             self.login_file = self.folder / "login"
             _write_private(self.login_file, self.login + "\n")
         self.process = subprocess.Popen(["monero-wallet-rpc", "--config-file", str(path)], cwd=self.folder,
-                                        env={"HOME": str(self.folder), "PATH": os.environ["PATH"]},
+                                        env={"HOME": str(self.folder), "PATH": os.environ["PATH"], **self.environment},
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def wait(self):

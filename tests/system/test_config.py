@@ -73,7 +73,7 @@ def test_all_mistakes_of_a_file_are_told_at_once(folder):
 
 def test_msigd_does_not_start_on_a_mistake(msigd):
     m = msigd(start=False, extra="setup-timeout = soon\n")
-    assert f"{m.conf}:6: setup-timeout" in m.refused()
+    assert f"{m.conf}:8: setup-timeout" in m.refused()
     assert not m.state.exists() and not m.run.exists() and not m.locks.exists()
 
 

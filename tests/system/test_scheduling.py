@@ -1,7 +1,9 @@
 """Who is served when, on which endpoints; and that nobody is woken for nothing."""
+import re
 import threading
 import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,11 @@ def six(root):
         one.kill()
 
 
+def at(line):
+    """When it was logged, in milliseconds since the epoch."""
+    return round(datetime.fromisoformat(line["time"].replace("Z", "+00:00")).timestamp() * 1000)
+
+
 def test_a_queue_of_twenty_on_six_endpoints_is_served_in_order(msigd, six):
     m = msigd(six, spares="true", session_max=10)
     replies = m.post([{"jsonrpc": "2.0", "id": n, "method": "open_escrow", "params": {"label": str(n)}} for n in range(20)])
@@ -28,8 +35,15 @@ def test_a_queue_of_twenty_on_six_endpoints_is_served_in_order(msigd, six):
     assert started == sorted(started)
     served = Counter(p["endpoint"] for e in found for p in e["participants"])
     assert set(served) == {f"w{n}" for n in range(1, 7)} and max(served.values()) - min(served.values()) <= 2, served
-    # while one waited no endpoint was given a spare, and no session was kept
     assert m.api("get_status")["queue"]["length"] == 0
+    # while one waited no endpoint was given a spare, and no session was kept
+    first, last = max(e["created_at"] for e in found), started[-1]
+    wait_for(lambda: any(at(line) > last for line in m.logged("endpoint", state="tending")), "a spare once nobody waits")
+    assert [line for line in m.logged("endpoint", state="tending") if first < at(line) < last] == []
+    assert [line for event in ("session_closing", "session_ended") for line in m.logged(event) if at(line) < last] == []
+    assert all(s["since"] >= last for s in m.api("get_sessions"))
+    kept = int(re.search(r"^msigd_sessions_kept_total (\d+)$", m.http("GET", "/metrics")[2].decode(), re.M).group(1))
+    assert kept <= len([e for e in found if e["finalized_at"] >= last])
 
 
 def test_roles_that_are_spread_unevenly(msigd, six):

@@ -3,10 +3,11 @@ import os
 import re
 import signal
 import threading
+import time
 
 import pytest
 
-from harness import ApiError, section, start_wallet_rpcs, together, wait_for
+from harness import ApiError, free_ports, section, start_wallet_rpcs, together, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +214,64 @@ def test_one_that_waits_for_its_own_endpoints_gets_them(msigd, six):
         assert len(refresh(m, escrow)["wallets"]) == 3
 
 
+def test_one_whose_endpoint_is_out_is_told_soon_and_holds_nobody_up(msigd, six):
+    m = msigd([section(f"w{i}", rpc, wallet_dir="") for i, rpc in enumerate(six[:5])], session_max=10)
+    m.wait_idle(5)
+    first = m.ready(m.open())
+    m.idle_again()
+    home = first["participants"][0]["endpoint"]
+    m.api("set_endpoint", name=home, state="out")
+    errors = []
+
+    def ask():
+        try:
+            refresh(m, first["escrow_id"])
+        except ApiError as error:
+            errors.append(error)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    m.ready(m.open())                       # on the four that are left
+    asking.join()
+    assert errors[0].code == 13 and home in errors[0].message and "out" in errors[0].message
+
+
+def test_one_that_is_asked_without_pause_makes_room_too(msigd, six):
+    m = msigd(six[:5], session_max=10, spares="false")
+    m.wait_idle(5)
+    escrow = open_ready(m)
+    m.idle_again()
+    stop = threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            refresh(m, escrow)
+    asking = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in asking:
+        thread.start()
+    try:
+        wait_for(lambda: sessions(m), "its session")
+        m.ready(m.open())
+    finally:
+        stop.set()
+        for thread in asking:
+            thread.join()
+
+
+def test_a_request_sends_no_other_session_away_for_nothing(msigd, folder):
+    twelve = start_wallet_rpcs(folder / "twelve", 12)
+    try:
+        m = msigd(twelve, session_max=10)
+        first, second, third = (open_ready(m) for _ in range(3))
+        wait_sessions(m, first, second, third)
+        m.api("close_session", escrow_id=first)
+        refresh(m, first)
+        wait_sessions(m, first, second, third)
+        assert metric(m, "sessions_evicted") == 0
+    finally:
+        for one in twelve:
+            one.kill()
+
+
 # --- ends -------------------------------------------------------------------------------
 
 def test_an_endpoint_that_is_taken_out_ends_its_session(msigd, six):
@@ -236,17 +295,34 @@ def test_a_session_whose_worker_is_killed_ends_and_the_next_request_opens_anothe
     assert len(refresh(m, escrow)["wallets"]) == 3
 
 
-def test_another_wallet_in_the_place_of_one_is_told(msigd, six):
+def test_a_stale_session_is_opened_anew(msigd, six):
+    """Somebody has closed one of its wallets: the first request already gets its answer."""
     m = msigd(six, session_max=10)
     escrow = open_ready(m)
     wait_sessions(m, escrow)
     name = sessions(m)[escrow]["endpoints"][1]
     rpc = next(r for r in six if r.url == m.endpoint(name)["url"])
     rpc.call("close_wallet")
+    assert len(refresh(m, escrow)["wallets"]) == 3
+    assert (metric(m, "sessions_failed"), metric(m, "sessions_opened")) == (1, 1)
+    reason = m.logged("session_ended")[0]["reason"]
+    assert "vendor" in reason and rpc.url in reason
+
+
+def test_wallets_that_cannot_be_opened_are_told(msigd, six):
+    m = msigd(six, session_max=10)
+    escrow = open_ready(m)
+    wait_sessions(m, escrow)
+    m.api("close_session", escrow_id=escrow)
+    wallet = m.get(escrow)["participants"][2]["wallet"]
+    keys = six[0].wallets / f"{wallet}.keys"
+    keys.rename(keys.with_suffix(".away"))
     with pytest.raises(ApiError) as error:
         refresh(m, escrow)
-    assert error.value.code == 13 and "vendor" in error.value.message and rpc.url in error.value.message
-    assert len(refresh(m, escrow)["wallets"]) == 3      # and a new session is opened from disk
+    assert error.value.code == 13 and "arbiter" in error.value.message and wallet in error.value.message
+    keys.with_suffix(".away").rename(keys)
+    m.idle_again()
+    assert len(refresh(m, escrow)["wallets"]) == 3
 
 
 def test_sessions_end_with_msigd_and_their_wallets_are_closed(msigd, six):
@@ -269,7 +345,7 @@ def test_drain_does_not_wait_for_sessions(msigd, six):
 
 
 def test_a_managed_wallet_rpc_that_dies_ends_its_session(msigd):
-    m = msigd(managed={"count": 6, "port-base": __import__("harness").free_ports(6)}, session_max=10)
+    m = msigd(managed={"count": 6, "port-base": free_ports(6)}, session_max=10)
     m.expect("managed_died")
     m.wait_idle(6)
     escrow = open_ready(m)
@@ -288,3 +364,33 @@ def test_a_ready_escrow_is_verified_once_its_session_has_ended(msigd, six):
     wait_sessions(m, escrow)
     m.api("close_session", escrow_id=escrow)
     wait_for(lambda: m.get(escrow)["verified_at"], "the proof from disk")
+
+
+def test_a_worker_that_dies_right_after_it_has_published(msigd, six, proxy):
+    """Its address and its end reach msigd in the same turn of the loop."""
+    go_on = threading.Event()
+    held = [proxy(rpc, lambda method, params, nth: go_on if method == "query_key" else None) for rpc in six]
+    m = msigd(held, session_max=10)
+    m.expect("worker_died")
+    escrow = m.open()
+    wait_for(lambda: sum(len(p.made("query_key")) for p in held) == 3, "the last calls of the gate")
+    worker = m.workers(escrow)[0]
+    os.kill(m.process.pid, signal.SIGSTOP)
+    try:
+        go_on.set()
+        # it has said what it had to say once it sleeps on its descriptors, and goes on sleeping
+        wait_for(lambda: all(asleep(worker) or time.sleep(0.01) for _ in range(50)), "the worker waits for its ack")
+        os.kill(worker, signal.SIGKILL)
+    finally:
+        os.kill(m.process.pid, signal.SIGCONT)
+    assert m.ready(escrow)["address"]
+    m.idle_again()
+    assert sessions(m) == {}
+
+
+def asleep(pid):
+    time.sleep(0.002)
+    try:
+        return open(f"/proc/{pid}/stat", encoding="ascii").read().rsplit(")", 1)[1].split()[0] == "S"
+    except OSError:
+        return True

@@ -12,8 +12,8 @@ from harness import ApiError, Store, WalletError, look_at_wallet, section, start
 
 @pytest.fixture
 def three(folder):
-    """Three wallet-rpcs of the test's own: what they have open is looked at."""
-    made = start_wallet_rpcs(folder / "own", 3)
+    """Three wallet-rpcs of the test's own, that take their time to make a wallet."""
+    made = start_wallet_rpcs(folder / "own", 3, quick=False)
     yield made
     for one in made:
         one.kill()
@@ -201,7 +201,7 @@ def test_a_tending_worker_that_is_killed_leaves_nothing(msigd, three):
     m.stop()
     store = Store(m)
     escrows = {r["wallet"] for r in store.rows("SELECT wallet FROM participant")}
-    assert all(r["address"] for r in store.rows("SELECT * FROM spare WHERE wallet IN (SELECT wallet FROM participant)"))
+    assert store.rows("SELECT wallet FROM spare WHERE wallet IN (SELECT wallet FROM participant)") == []
     store.close()
     assert set(spares.values()) <= escrows
 
@@ -238,6 +238,29 @@ def test_an_endpoint_that_cannot_be_tended_still_serves_and_is_tried_again(msigd
     assert len(m.logged("tend_failed", endpoint="w1")) == 1 and m.endpoint("w1")["failures"] == 1
     lost = first.made("create_wallet")[0][1]["filename"]
     assert spares["w1"] != lost
+    m.ready(m.open())
+
+
+def test_a_spare_that_is_lost_is_told_though_no_new_one_can_be_made(msigd, three, proxy):
+    """Its file is gone, and then wallet-rpc makes no other."""
+    broken = []
+    first = proxy(three[0], lambda method, params, nth: {"error": {"code": -1, "message": "no space left"}}
+                  if broken and method == "create_wallet" else None)
+    m = msigd([first, three[1], three[2]], spares="true")
+    lost = all_primed(m)["w1"]
+    m.stop()
+    broken.append(True)
+    three[0].call("close_wallet")
+    (three[0].wallets / f"{lost}.keys").unlink()
+    m.start()
+    wait_for(lambda: len(m.logged("tend_failed", endpoint="w1")) >= 2, "a new one that fails twice")
+    told, = m.logged("spare_lost", endpoint="w1")   # once
+    event = (events := m.events(since=0)).wait(type="spare_lost", name="w1")
+    events.close()
+    assert "open wallet" in told["reason"]
+    assert (event["reason"], event["polluted"], metric(m, "spares_lost")) == (told["reason"], False, 1)
+    broken.clear()
+    assert all_primed(m)["w1"] != lost and metric(m, "spares_lost") == 1
     m.ready(m.open())
 
 
