@@ -13,8 +13,9 @@
  *   report    committed in one transaction, then answered with ack. A worker
  *             makes no call that changes a wallet before the ack of its intent.
  *             setup: {serial, results: [RESULT], intents: [INTENT]}
- *             tend:  {serial, spare: {wallet, stamp, password}}   the intent
- *                    {serial, spare: {address}}                   its result
+ *             tend:  {serial, spare: {wallet, stamp, password}, lost?: LOST}  the intent; lost: what was on
+ *                                                       record, whose place it takes, was not good any more
+ *                    {serial, spare: {address}}         its result
  *             trial: as setup; it is kept nowhere, and answered with ack at once
  *   publish   {serial, address, participants: [{role, seed}], verified}
  *             the gate was passed; the seeds are sealed; verified: the wallets were
@@ -29,8 +30,8 @@
  *   finished  {outcome, …, locks: [{name, wait_ms, hold_ms, busy_tries}]}
  *             the last frame; the worker exits at once. By outcome:
  *             "done"     tend:  {rtt_ms, version, closed_wallet, spare?, made, lost?: LOST}
- *                               spare: the wallet that is open and proven; made: it is new;
- *                               lost: what is on record is not used any more
+ *                               spare: the wallet on record, which is open and proven; made: it is new;
+ *                               lost: of a job that makes none: what is on record is not used any more
  *                        check: {roles: ["buyer", …]}   these were verified
  *                        setup, session: {clean}        after the ack of publish, or stop; clean false:
  *                                                       a wallet may still be open
@@ -83,7 +84,7 @@
 
 #include <stdbool.h>
 
-enum { IPC_PROTOCOL = 3, IPC_FD = 3 };
+enum { IPC_PROTOCOL = 4, IPC_FD = 3 };
 
 /* How a worker ends, beside the finished frame. */
 enum worker_exit {

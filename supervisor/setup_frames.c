@@ -112,16 +112,23 @@ valid_report(const struct escrow *e, json_t *frame)
 	return true;
 }
 
+bool
+setup_address_valid(const char *address)
+{
+	static const char base58[] = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+
+	return strlen(address) == ADDRESS_LENGTH && strspn(address, base58) == ADDRESS_LENGTH;
+}
+
 static bool
 valid_publish(const struct escrow *e, json_t *frame)
 {
-	static const char base58[] = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 	const char *address = text_of(frame, "address");
 	json_t *participant;
 	unsigned seen = 0;
 	size_t i;
 
-	if (address == NULL || strlen(address) != ADDRESS_LENGTH || strspn(address, base58) != ADDRESS_LENGTH)
+	if (address == NULL || !setup_address_valid(address))
 		return false;
 	json_array_foreach(json_object_get(frame, "participants"), i, participant) {
 		enum role role;

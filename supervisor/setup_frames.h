@@ -11,6 +11,9 @@ enum { SETUP_WALLET_MAX = 80 };
 /* What a wallet is called that is made for this attempt: ESCROW-ATTEMPT-ROLE. */
 void setup_wallet_name(const struct escrow *escrow, enum role role, char out[SETUP_WALLET_MAX]);
 
+/* Whether it may be a primary address, by its length and letters. */
+bool setup_address_valid(const char *address);
+
 /* Whether a frame has the shape that ipc/message.h gives it; why says what has not. */
 bool setup_frame_valid(const struct escrow *escrow, enum message_type type, json_t *frame, const char **why);
 

@@ -9,12 +9,14 @@
 #include "common/uuid.h"
 #include "common/clock.h"
 #include "supervisor/endpoint.h"
+#include "supervisor/setup_frames.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/worker_process.h"
 
 enum {
 	LOOK_LIMIT_MS = 60000,  /* a busy wallet-rpc answers nothing for seconds */
-	MAKE_LIMIT_MS = 120000
+	MAKE_LIMIT_MS = 120000,
+	STAMP_LENGTH_MAX = 255  /* the worker has no room for more */
 };
 
 /* --- the start frame ------------------------------------------------------ */
@@ -63,6 +65,57 @@ start(void *owner)
 	return frame;
 }
 
+/* --- a spare that is lost ------------------------------------------------- */
+
+/* LOST in ipc/message.h, or NULL: why what was on record is not used any more. */
+static const char *
+reason_of(json_t *lost)
+{
+	return json_string_value(json_object_get(lost, "reason"));
+}
+
+static bool
+is_polluted(json_t *lost)
+{
+	return json_is_true(json_object_get(lost, "polluted"));
+}
+
+static enum store_result
+add_lost_event(struct endpoint *ep, json_t *lost)
+{
+	if (reason_of(lost) == NULL)
+		return STORE_OK;
+	return store_add_event(ep->sv->store, NULL, "spare_lost", json_pack("{s:s, s:b, s:s}", "name", ep->name,
+	    "polluted", is_polluted(lost), "reason", reason_of(lost)));
+}
+
+static void
+tell_lost(struct endpoint *ep, json_t *lost)
+{
+	if (reason_of(lost) == NULL)
+		return;
+	ep->sv->metrics.spares_lost++;
+	ep->sv->metrics.pollutions += is_polluted(lost) ? 1 : 0;
+	log_warn(is_polluted(lost) ? "spare_polluted" : "spare_lost", F_STR("endpoint", ep->name),
+	    F_STR("reason", reason_of(lost)));
+}
+
+/* And nothing takes its place. */
+static void
+drop_lost(struct endpoint *ep, json_t *lost)
+{
+	struct store *store = ep->sv->store;
+	enum store_result result;
+
+	if (reason_of(lost) == NULL || !store_enter(store))
+		return;
+	result = store_drop_spare(store, ep->name);
+	if (result == STORE_OK)
+		result = add_lost_event(ep, lost);
+	if (store_leave(store, result) == STORE_OK)
+		tell_lost(ep, lost);
+}
+
 /* --- its reports ---------------------------------------------------------- */
 
 /* On its way to disk. */
@@ -85,22 +138,56 @@ on_durable(bool durable, void *arg)
 	free(r);
 }
 
-static enum store_result
-add_spare(struct endpoint *ep, json_t *report, const char *password)
+/* The new one gets the name that was given with its id, and no other. */
+static bool
+valid_intent(const struct endpoint *ep, const struct store_spare *spare)
 {
+	char wallet[SPARE_WALLET_MAX];
+
+	snprintf(wallet, sizeof wallet, "msigd-%s", ep->new_spare_id);
+	return spare->password != NULL && spare->wallet != NULL && strcmp(spare->wallet, wallet) == 0 &&
+	    spare->stamp != NULL && spare->stamp[0] != '\0' && strlen(spare->stamp) <= STAMP_LENGTH_MAX;
+}
+
+/* In the place of whatever is on record. */
+static enum store_result
+put_spare(struct endpoint *ep, const struct store_spare *spare, json_t *lost)
+{
+	enum store_result result;
+
+	if (!store_enter(ep->sv->store))
+		return STORE_FAILED;
+	result = store_add_spare(ep->sv->store, ep->name, spare, clock_wall_ms());
+	if (result == STORE_OK)
+		result = add_lost_event(ep, lost);
+	return store_leave(ep->sv->store, result);
+}
+
+static enum store_result
+take_intent(struct endpoint *ep, json_t *frame, const char *password)
+{
+	json_t *report = json_object_get(frame, "spare"), *lost = json_object_get(frame, "lost");
 	struct store_spare spare = {
 		.wallet = (char *)json_string_value(json_object_get(report, "wallet")),
 		.stamp = (char *)json_string_value(json_object_get(report, "stamp")),
 	};
-	unsigned char *sealed = sealed_from_base64(password, &spare.password_size);
-	enum store_result result = STORE_CONFLICT;
+	enum store_result result;
 
 	snprintf(spare.spare_id, sizeof spare.spare_id, "%s", ep->new_spare_id);
-	spare.password = sealed;
-	if (sealed != NULL && spare.wallet != NULL && spare.stamp != NULL)
-		result = store_add_spare(ep->sv->store, ep->name, &spare, clock_wall_ms());
-	free(sealed);
+	spare.password = sealed_from_base64(password, &spare.password_size);
+	result = valid_intent(ep, &spare) ? put_spare(ep, &spare, lost) : STORE_CONFLICT;
+	free(spare.password);
+	if (result == STORE_OK)
+		tell_lost(ep, lost);
 	return result;
+}
+
+static enum store_result
+take_result(struct endpoint *ep, const char *address)
+{
+	if (!setup_address_valid(address))
+		return STORE_CONFLICT;
+	return store_finish_spare(ep->sv->store, ep->new_spare_id, address);
 }
 
 /* The intent has a password, the result an address. */
@@ -117,8 +204,7 @@ on_report(void *owner, struct worker *worker, enum message_type type, json_t *fr
 	*why = "a report that is not of its spare wallet";
 	if (type != MESSAGE_REPORT || !ep->tend_makes || (password == NULL) == (address == NULL))
 		return false;
-	result = password != NULL ? add_spare(ep, spare, password)
-	    : store_finish_spare(ep->sv->store, ep->new_spare_id, address);
+	result = password != NULL ? take_intent(ep, frame, password) : take_result(ep, address);
 	r = result == STORE_OK ? malloc(sizeof *r) : NULL;
 	if (r == NULL) {
 		*why = result == STORE_FAILED ? "a report that could not be stored" : *why;
@@ -139,23 +225,18 @@ fail(struct endpoint *ep, const char *reason)
 	endpoint_event(ep, ep->tend_makes ? ENDPOINT_EV_TEND_FAILED : ENDPOINT_EV_PROBE_FAILED, reason);
 }
 
-/* What was on record is not used any more. */
-static void
-note_lost_spare(struct endpoint *ep, json_t *finished)
+/* The wallet that is open is the one on record, and that was finished. */
+static bool
+is_on_record(struct endpoint *ep, const char *wallet)
 {
-	json_t *lost = json_object_get(finished, "lost");
-	const char *why = json_string_value(json_object_get(lost, "reason"));
-	bool polluted = json_is_true(json_object_get(lost, "polluted"));
+	struct store_spare spare;
+	bool is;
 
-	if (why == NULL)
-		return;
-	ep->sv->metrics.spares_lost++;
-	ep->sv->metrics.pollutions += polluted ? 1 : 0;
-	log_warn(polluted ? "spare_polluted" : "spare_lost", F_STR("endpoint", ep->name), F_STR("reason", why));
-	if (!ep->tend_makes) /* else a new one has taken its place */
-		store_drop_spare(ep->sv->store, ep->name);
-	store_add_event(ep->sv->store, NULL, "spare_lost", json_pack("{s:s, s:b, s:s}", "name", ep->name,
-	    "polluted", polluted, "reason", why));
+	if (store_get_spare(ep->sv->store, ep->name, &spare) != STORE_OK)
+		return false;
+	is = spare.address != NULL && strcmp(spare.wallet, wallet) == 0;
+	store_spare_clear(&spare);
+	return is;
 }
 
 static void
@@ -163,15 +244,21 @@ done(struct endpoint *ep, json_t *finished)
 {
 	const char *spare = json_string_value(json_object_get(finished, "spare"));
 
-	ep->last_rtt_ms = json_integer_value(json_object_get(finished, "rtt_ms"));
-	ep->sv->metrics.spares_made += json_is_true(json_object_get(finished, "made")) ? 1 : 0;
 	if (spare == NULL && ep->tend_makes) {
 		fail(ep, "the tend job made no spare wallet");
 		return;
 	}
+	if (spare != NULL && !is_on_record(ep, spare)) {
+		fail(ep, "the tend job names a spare wallet that is not on record");
+		return;
+	}
+	ep->last_rtt_ms = json_integer_value(json_object_get(finished, "rtt_ms"));
+	ep->sv->metrics.spares_made += json_is_true(json_object_get(finished, "made")) ? 1 : 0;
+	if (!ep->tend_makes)
+		drop_lost(ep, json_object_get(finished, "lost"));
+	/* before the event, which may free an endpoint that is to go */
+	snprintf(ep->spare, sizeof ep->spare, "%s", spare != NULL ? spare : "");
 	endpoint_event(ep, spare != NULL ? ENDPOINT_EV_SPARE_READY : ENDPOINT_EV_PROBED, NULL);
-	if (spare != NULL && ep->state == ENDPOINT_PRIMED)
-		snprintf(ep->spare, sizeof ep->spare, "%s", spare);
 }
 
 static void
@@ -180,25 +267,16 @@ gone(void *owner, const struct worker_end *end)
 	struct endpoint *ep = owner;
 	const char *outcome = json_string_value(json_object_get(end->finished, "outcome"));
 	const char *cause = json_string_value(json_object_get(end->finished, "cause"));
-	const char *reason = json_string_value(json_object_get(end->finished, "reason"));
-	char busy[160];
+	char why[600];
 
 	ep->tend = NULL;
-	note_lost_spare(ep, end->finished);
-	if (outcome == NULL) {
-		fail(ep, end->why);
-	} else if (strcmp(outcome, "done") == 0) {
+	worker_describe_end(end, why, sizeof why);
+	if (outcome != NULL && strcmp(outcome, "done") == 0)
 		done(ep, end->finished);
-	} else if (strcmp(outcome, "busy") == 0) {
-		const char *holder = json_string_value(json_object_get(end->finished, "holder"));
-		const char *why = json_string_value(json_object_get(end->finished, "why"));
-		snprintf(busy, sizeof busy, "in use by %s", holder != NULL ? holder : "another process");
-		fail(ep, why != NULL ? why : busy);
-	} else if (cause != NULL && strcmp(cause, failure_cause_name(CAUSE_WRONG_NETWORK)) == 0) {
-		endpoint_event(ep, ENDPOINT_EV_FAULT, reason);
-	} else {
-		fail(ep, reason != NULL ? reason : outcome);
-	}
+	else if (cause != NULL && strcmp(cause, failure_cause_name(CAUSE_WRONG_NETWORK)) == 0)
+		endpoint_event(ep, ENDPOINT_EV_FAULT, why);
+	else
+		fail(ep, why);
 }
 
 static const struct worker_job tend_job = {.name = "tend", .start = start, .message = on_report, .gone = gone};

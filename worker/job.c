@@ -116,8 +116,8 @@ job_fail(struct job *job, struct party *party, const char *call, enum failure_ca
 	replace_non_ascii(reason);
 	if (job->published || job->tidying) {
 		job->unclean = true;
-		log_warn(job->published ? "after_publication" : "wallet_not_closed", F_STR("escrow", job->escrow_id[0] != '\0' ? job->escrow_id : NULL),
-		    F_STR("reason", reason));
+		log_warn(job->published ? "after_publication" : "wallet_not_closed",
+		    F_STR("escrow", job->escrow_id[0] != '\0' ? job->escrow_id : NULL), F_STR("reason", reason));
 		return;
 	}
 	job_finish(job, "failed", json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:b}", "cause", failure_cause_name(cause),
@@ -463,10 +463,19 @@ take_setup(struct job *job, json_t *start)
 	return take_escrow(job, start) && job->party_count == ROLE_COUNT;
 }
 
-/* What it seals is kept nowhere: nobody else has to know the key. */
+/* What it seals is kept nowhere: nobody else has to know the key. The files of
+ * its wallets are removed, so no wallet of another kind may be among them. */
 static bool
 take_trial(struct job *job, json_t *start)
 {
+	json_t *participant;
+	size_t i;
+
+	json_array_foreach(json_object_get(start, "participants"), i, participant) {
+		const char *wallet = json_string_value(json_object_get(participant, "wallet"));
+		if (wallet == NULL || !wallet_is_trial(wallet) || json_object_get(participant, "spare") != NULL)
+			return false;
+	}
 	randombytes_buf(job->subkey, sizeof job->subkey);
 	job->stagger_ms = json_integer_value(json_object_get(start, "stagger_ms"));
 	job->pollution_ms = -1;

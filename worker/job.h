@@ -239,8 +239,11 @@ json_t *params_open(struct party *party);          /* open_wallet */
 json_t *params_no_save(struct party *party);       /* close_wallet */
 bool take_closed(struct party *party, json_t *result);
 
-/* Removes the files of a wallet that nobody will need. False: they may be there
- * still. */
+/* Whether a name is that of a trial's wallet: trial-UUID-ROLE. */
+bool wallet_is_trial(const char *wallet);
+
+/* Removes the files of a trial's wallet, and of no other. False: they may be
+ * there still. */
 bool wallet_remove_files(const struct party *party, const char *wallet);
 
 /* A new wallet's password, into party->password; sealed, as base64 from malloc,

@@ -12,7 +12,10 @@
 static int64_t asked_ms, rtt_ms;
 static json_int_t version;
 static json_int_t intended, made; /* serials of the reports, 0: not sent */
-static json_t *lost;              /* what is on record is not used any more, and why */
+
+/* What is on record is not used any more, and why: told with what takes its
+ * place, or else at the end. NULL: it is used, or may be another time. */
+static json_t *lost;
 
 static void
 finish(struct party *p, const char *spare)
@@ -39,8 +42,9 @@ make_new(struct party *p)
 	wallet_nonce(nonce);
 	snprintf(p->stamp, sizeof p->stamp, "{\"spare\":\"%s\",\"nonce\":\"%s\"}", job->new_spare_id, nonce);
 	sealed = wallet_new_password(p, job->new_spare_subkey, &place);
-	intended = job_report(job, MESSAGE_REPORT, json_pack("{s:{s:s, s:s, s:s}}", "spare", "wallet", p->wallet,
-	    "stamp", p->stamp, "password", sealed != NULL ? sealed : ""));
+	intended = job_report(job, MESSAGE_REPORT, json_pack("{s:{s:s, s:s, s:s}, s:o*}", "spare", "wallet", p->wallet,
+	    "stamp", p->stamp, "password", sealed != NULL ? sealed : "", "lost", lost));
+	lost = NULL;
 	free(sealed);
 }
 

@@ -26,17 +26,13 @@ static int64_t began_ms;
 static bool
 is_trial(const char *file, char wallet[NAME_MAX + 1])
 {
-	static const char prefix[] = "trial-", suffix[] = ".keys";
-	size_t length = strlen(file), head = sizeof prefix - 1 + UUID_TEXT - 1, tail = sizeof suffix - 1;
-	char uuid[UUID_TEXT], given[UUID_TEXT];
-	enum role role;
+	static const char suffix[] = ".keys";
+	size_t length = strlen(file), tail = sizeof suffix - 1;
 
-	if (length <= head + tail || strncmp(file, prefix, sizeof prefix - 1) != 0 || file[head] != '-' ||
-	    strcmp(file + length - tail, suffix) != 0)
+	if (length <= tail || strcmp(file + length - tail, suffix) != 0)
 		return false;
-	snprintf(given, sizeof given, "%s", file + sizeof prefix - 1);
 	snprintf(wallet, NAME_MAX + 1, "%.*s", (int)(length - tail), file);
-	return uuid_normalise(given, uuid) && role_parse(wallet + head + 1, false, &role);
+	return wallet_is_trial(wallet);
 }
 
 /* Another msigd may have a trial in this folder: longer than this none takes. */
@@ -65,6 +61,17 @@ remove_leftovers(const struct party *p)
 		closedir(folder);
 }
 
+/* The parties mostly share a folder. */
+static bool
+is_looked_at(const struct job *job, int party)
+{
+	for (int i = 0; i < party; i++) {
+		if (strcmp(job->parties[i].wallet_dir, job->parties[party].wallet_dir) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* --- the trial ------------------------------------------------------------ */
 
 /* Whatever is open there, a spare wallet perhaps, is as it was on disk. */
@@ -75,8 +82,10 @@ on_closed(struct party *p)
 
 	if (++closed < job->party_count)
 		return;
-	for (int i = 0; i < job->party_count; i++)
-		remove_leftovers(&job->parties[i]);
+	for (int i = 0; i < job->party_count; i++) {
+		if (!is_looked_at(job, i))
+			remove_leftovers(&job->parties[i]);
+	}
 	began_ms = clock_monotonic_ms();
 	setup_begin(job);
 }

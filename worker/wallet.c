@@ -359,6 +359,22 @@ wallet_nonce(char out[NONCE_TEXT])
 	sodium_bin2hex(out, NONCE_TEXT, random, sizeof random);
 }
 
+/* --- what a trial leaves --------------------------------------------------- */
+
+bool
+wallet_is_trial(const char *wallet)
+{
+	static const char prefix[] = "trial-";
+	const size_t id = sizeof prefix - 1, dash = id + UUID_TEXT - 1;
+	char given[UUID_TEXT], uuid[UUID_TEXT];
+	enum role role;
+
+	if (strlen(wallet) <= dash || strncmp(wallet, prefix, id) != 0 || wallet[dash] != '-')
+		return false;
+	snprintf(given, sizeof given, "%.*s", UUID_TEXT - 1, wallet + id);
+	return uuid_normalise(given, uuid) && strcmp(given, uuid) == 0 && role_parse(wallet + dash + 1, false, &role);
+}
+
 bool
 wallet_remove_files(const struct party *p, const char *wallet)
 {
@@ -366,7 +382,7 @@ wallet_remove_files(const struct party *p, const char *wallet)
 	bool had_keys = false, failed = false;
 	char path[PATH_MAX];
 
-	if (p->wallet_dir[0] == '\0' || wallet[0] == '\0')
+	if (p->wallet_dir[0] == '\0' || !wallet_is_trial(wallet))
 		return false;
 	for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
 		snprintf(path, sizeof path, "%.3800s/%s%s", p->wallet_dir, wallet, suffixes[i]);

@@ -30,17 +30,37 @@ def receive():
     return json.loads(read(struct.unpack(">I", read(4))[0]))
 
 
+def tend(start, base):
+    """MODE "tends", and what it says in the place of what is right: wallet=…,
+    stamp=…, address=… of the reports, made=… or looked=… of the spare at the end."""
+    said = dict(part.split("=", 1) for part in MODE.split()[1:])
+    finished = {**base, "type": "finished", "outcome": "done", "rtt_ms": 1, "version": 65552, "closed_wallet": False,
+                "made": False, "spare": said.get("looked"), "locks": []}
+    if "make" in start:
+        wallet = f'msigd-{start["make"]["spare_id"]}'
+        send({**base, "type": "report", "serial": 1, "spare": {
+            "wallet": said.get("wallet", wallet), "stamp": said.get("stamp", "its stamp"), "password": "AAAA"}})
+        receive()
+        send({**base, "type": "report", "serial": 2, "spare": {"address": said.get("address", "9" * 95)}})
+        receive()
+        finished.update(made=True, spare=said.get("made", wallet))
+    send(finished)
+
+
 def main():
     if MODE == "silent":
         time.sleep(1000)
     if MODE == "other version":
         send({"type": "hello", "protocol": 99})
         time.sleep(1000)
-    send({"type": "hello", "protocol": 3})
+    send({"type": "hello", "protocol": 4})
     start = receive()
     base = {"generation": start["generation"]}
     if start["job"] == "tend" and MODE == "finds it busy":
         send({**base, "type": "finished", "outcome": "busy", "holder": f"msigd-worker {os.getpid()}", "locks": []})
+        return
+    if start["job"] == "tend" and MODE.startswith("tends"):
+        tend(start, base)
         return
     if start["job"] == "tend":
         send({**base, "type": "finished", "outcome": "done", "rtt_ms": 1, "version": 65552, "closed_wallet": False, "locks": []})

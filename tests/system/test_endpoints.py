@@ -113,7 +113,7 @@ def test_two_msigds_exclude_each_other_at_one_endpoint(msigd, rpcs, folder):
     found = [m.ready(escrow) for m, escrow in [(m, m.open()) for m in (one, other)]]
     assert found[0]["address"] != found[1]["address"]
     lines = [line for m in (one, other) for line in m.log_lines()]
-    assert any(line["event"] in ("lock_waited", "attempt_failed") or "in use by" in line.get("reason", "") for line in lines)
+    assert any(line["event"] in ("lock_waited", "attempt_failed") or "is held by" in line.get("reason", "") for line in lines)
     assert {line.get("cause") for line in lines if line["event"] == "attempt_failed"} <= {"locks"}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import STAGE, descendants, section, wait_for
+from harness import STAGE, Store, descendants, section, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a fake worker over the installed one")
 WORKER = STAGE / "libexec/msigd/msigd-worker"
@@ -94,6 +94,49 @@ def test_worker_that_breaks_off_fails_the_escrow_after_max_attempts(mode, with_w
     assert found["attempt"] == 2 and JOBS[mode] in found["reason"]
     assert m.history(escrow)[-1]["cause"] == "worker_died"
     m.wait_idle(3)
+
+
+# --- a tend job that lies -------------------------------------------------------------
+
+SOME_SPARE = "msigd-00000000-0000-4000-8000-000000000000"
+NOT_ITS_OWN = "a report that is not of its spare wallet"
+LIES = {
+    "the name of another spare": (f"wallet={SOME_SPARE}", NOT_ITS_OWN),
+    "the name of no spare": ("wallet=mine", NOT_ITS_OWN),
+    "no stamp": ("stamp=", NOT_ITS_OWN),
+    "a stamp that is too long": (f"stamp={'x' * 256}", NOT_ITS_OWN),
+    "an address that is too short": (f"address={'9' * 94}", NOT_ITS_OWN),
+    "an address that is none": (f"address={'0' * 95}", NOT_ITS_OWN),
+}
+
+
+def test_spare_that_is_as_it_should_be_is_taken_over(with_worker):
+    m = with_worker(fake(f"tends stamp={'x' * 255}"), spares="true")
+    wait_for(lambda: len(m.endpoints("primed")) == 3, "three primed")
+    spares = {e["name"]: e["spare"] for e in m.api("get_endpoints")}
+    m.stop()
+    store = Store(m)
+    assert {row["endpoint"]: row["wallet"] for row in store.rows("SELECT * FROM spare WHERE address IS NOT NULL")} == spares
+    store.close()
+
+
+@pytest.mark.parametrize("what", LIES)
+def test_report_of_a_spare_that_cannot_be_ends_its_worker(what, with_worker):
+    said, why = LIES[what]
+    m = with_worker(fake(f"tends {said}"), spares="true")
+    wait_for(lambda: any(why in line["reason"] for line in m.logged("tend_failed", endpoint="w1")), why)
+    assert why in m.logged("worker_died", job="tend")[0]["why"] and not m.logged("endpoint", state="primed")
+    m.stop()
+    store = Store(m)
+    assert store.rows("SELECT * FROM spare WHERE address IS NOT NULL OR wallet != 'msigd-' || spare_id OR stamp != 'its stamp'") == []
+    store.close()
+
+
+@pytest.mark.parametrize("when, event", [("looked", "endpoint"), ("made", "tend_failed")])
+def test_spare_that_is_not_on_record_primes_nothing(when, event, with_worker):
+    m = with_worker(fake(f"tends {when}={SOME_SPARE}"), spares="true")
+    wait_for(lambda: any("not on record" in line.get("reason", "") for line in m.logged(event, endpoint="w1")), "a failure")
+    assert not m.logged("endpoint", state="primed")
 
 
 def test_message_of_an_old_generation_is_dropped(with_worker):

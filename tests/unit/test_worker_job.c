@@ -375,6 +375,44 @@ a_setup_job_knows_the_spare_of_each_role(void **state)
 	assert_string_equal(started.parties[ROLE_VENDOR].password, "");
 }
 
+/* --- a trial: the files of its wallets are removed ------------------------- */
+
+#define TRIAL "trial-" NEW_ID "-"
+
+/* NULL: no wallet is named. */
+static json_t *
+trial_frame(const char *vendor_wallet, json_t *vendor_spare)
+{
+	static const char *const wallets[] = {TRIAL "buyer", NULL, TRIAL "arbiter"};
+	json_t *participants = json_array();
+
+	for (int r = 0; r < ROLE_COUNT; r++)
+		json_array_append_new(participants, json_pack("{s:s, s:s*, s:o, s:o*}", "role", role_name((enum role)r),
+		    "wallet", r == ROLE_VENDOR ? vendor_wallet : wallets[r], "endpoint", endpoint_named("a", r + 1),
+		    "spare", r == ROLE_VENDOR ? vendor_spare : NULL));
+	return json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:o}", "generation", 7, "job", "trial", "lock_dir", "/nowhere",
+	    "network", "testnet", "timeout_ms", 60000, "stagger_ms", 20, "participants", participants);
+}
+
+static void
+a_trial_takes_no_wallet_but_its_own(void **state)
+{
+	static const char *const others[] = {
+		NULL, "", "msigd-" SPARE_ID, ESCROW_ID "-1-vendor", "trial-vendor", "trial-" NEW_ID, TRIAL "nobody",
+		TRIAL "vendor.keys", "../" TRIAL "vendor",
+	};
+
+	(void)state;
+	assert_true(starts(trial_frame(TRIAL "vendor", NULL)));
+	assert_int_equal(started.stagger_ms, 20);
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+		assert_false(starts(trial_frame(others[i], NULL)));
+	assert_false(starts(trial_frame(TRIAL "vendor", good_spare())));
+	/* which would be as if there were none */
+	assert_false(starts(trial_frame(TRIAL "vendor",
+	    spare_sealed_for(&(struct seal_place){NEW_ID, 0, ROLE_ANY, 0, SEAL_PASSWORD}))));
+}
+
 int
 main(void)
 {
@@ -387,6 +425,7 @@ main(void)
 		cmocka_unit_test_teardown(a_spare_that_is_not_whole_is_refused, clear_started),
 		cmocka_unit_test(a_spare_whose_password_is_of_another_place_is_forgotten),
 		cmocka_unit_test_teardown(a_setup_job_knows_the_spare_of_each_role, clear_started),
+		cmocka_unit_test_teardown(a_trial_takes_no_wallet_but_its_own, clear_started),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
