@@ -378,7 +378,7 @@ def test_wallet_that_is_clean_on_disk_goes_on(polluted, rpcs):
     made = [p.made("make_multisig")[0][1]["multisig_info"] for p in proxies]
     assert made[0] == made[1] == made[2] and len(made[0]) == 3
     event, = [e for e in m.history(escrow) if e["type"] == "pollution"]
-    assert event["wallet"] == found["participants"][0]["wallet"]
+    assert event["wallet"] == next(p["wallet"] for p in found["participants"] if p["endpoint"] == "w1")
     m.idle_again()
     m.stop()
     store = Store(m)
