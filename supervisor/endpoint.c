@@ -189,9 +189,8 @@ announce(struct endpoint *ep)
 	    "state", endpoint_state_name(ep->state), "reason", *reason != '\0' ? reason : NULL));
 }
 
-/* Whether one in this state serves nobody, and can now or soon. */
-static bool
-is_left(enum endpoint_state state)
+bool
+endpoint_state_is_left(enum endpoint_state state)
 {
 	switch (state) {
 	case ENDPOINT_PROBING:
@@ -213,7 +212,7 @@ static void
 count(struct endpoint *ep, enum endpoint_state state, int by)
 {
 	ep->sv->endpoints->by_state[state] += by;
-	if (is_left(state))
+	if (endpoint_state_is_left(state))
 		ep->sv->endpoints->left[ep->role] += by;
 }
 
@@ -226,7 +225,7 @@ change_state(struct endpoint *ep, enum endpoint_state next)
 		return;
 	count(ep, before, -1);
 	count(ep, next, 1);
-	if (is_left(before) != is_left(next))
+	if (endpoint_state_is_left(before) != endpoint_state_is_left(next))
 		scheduler_wake(ep->sv->scheduler); /* somebody may be served, or need wait for it no more */
 	ep->state = next;
 	ep->since = clock_wall_ms();

@@ -80,6 +80,9 @@ struct endpoint *endpoint_find(struct endpoint_pool *pool, const char *name);
 /* Something happened to it; reason (or NULL) is for people. */
 void endpoint_event(struct endpoint *endpoint, enum endpoint_event event, const char *reason);
 
+/* Whether one in this state serves nobody, and can now or soon. */
+bool endpoint_state_is_left(enum endpoint_state state);
+
 /* Whether so many escrows, who need all three roles, can be served with these at a time. */
 bool endpoint_counts_serve(const endpoint_counts counts, int escrows);
 

@@ -130,25 +130,13 @@ is_left_or_going(struct sessions *all, const struct endpoint *ep)
 {
 	const struct session *s;
 
-	switch (ep->state) {
-	case ENDPOINT_PROBING:
-	case ENDPOINT_DIRTY:
-	case ENDPOINT_IDLE:
-	case ENDPOINT_TENDING:
-	case ENDPOINT_PRIMED:
-		return true;
-	case ENDPOINT_LEASED:
-		TAILQ_FOREACH(s, &all->by_use, use) {
-			for (int r = 0; is_going(s) && r < ROLE_COUNT; r++) {
-				if (s->endpoints[r] == ep)
-					return true;
-			}
+	if (ep->state != ENDPOINT_LEASED)
+		return endpoint_state_is_left(ep->state);
+	TAILQ_FOREACH(s, &all->by_use, use) {
+		for (int r = 0; is_going(s) && r < ROLE_COUNT; r++) {
+			if (s->endpoints[r] == ep)
+				return true;
 		}
-		return false;
-	case ENDPOINT_DOWN:
-	case ENDPOINT_OUT:
-	case ENDPOINT_STATE_COUNT:
-		break;
 	}
 	return false;
 }
