@@ -365,10 +365,29 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* --- its worker ----------------------------------------------------------- */
 
+/* What one wallet of each of its roles tells. */
+static bool
+valid_told(const struct session *s, const json_t *wallets)
+{
+	const json_t *wallet;
+	unsigned roles = 0;
+	size_t i;
+
+	json_array_foreach(wallets, i, wallet) {
+		const char *name = json_string_value(json_object_get(wallet, "role"));
+		enum role role;
+		if (name == NULL || !role_parse(name, false, &role) || !json_is_string(json_object_get(wallet, "address")))
+			return false;
+		roles |= ROLE_BIT(role);
+	}
+	return roles == s->roles && i == (size_t)__builtin_popcount(roles);
+}
+
 static bool
 on_message(void *owner, struct worker *worker, enum message_type type, json_t *frame, const char **why)
 {
 	struct session *s = owner;
+	json_t *wallets = json_object_get(frame, "wallets");
 
 	(void)worker;
 	if (type == MESSAGE_SERVING) {
@@ -379,7 +398,10 @@ on_message(void *owner, struct worker *worker, enum message_type type, json_t *f
 	if (type != MESSAGE_REPLY || STAILQ_EMPTY(&s->asked) ||
 	    json_integer_value(json_object_get(frame, "request_id")) != s->request_id)
 		return false;
-	s->told = json_object_get(frame, "wallets");
+	*why = "a reply that does not tell of each wallet";
+	if (!valid_told(s, wallets))
+		return false;
+	s->told = wallets;
 	handle(s, SESSION_REPLY);
 	return true;
 }
