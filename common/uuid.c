@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
+
 static bool
 is_hyphen_place(size_t i)
 {
@@ -31,12 +33,15 @@ uuid_normalise(const char *text, char out[UUID_TEXT])
 }
 
 void
-uuid_random(char out[UUID_TEXT])
+uuid_new(char out[UUID_TEXT])
 {
 	unsigned char b[UUID_BYTES];
+	int64_t now = clock_wall_ms();
 
 	randombytes_buf(b, sizeof b);
-	b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
+	for (int i = 5; i >= 0; i--, now >>= 8)
+		b[i] = (unsigned char)(now & 0xff);
+	b[6] = (unsigned char)((b[6] & 0x0f) | 0x70);
 	b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
 	snprintf(out, UUID_TEXT,
 	    "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",

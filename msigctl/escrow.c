@@ -107,7 +107,7 @@ open_params(const struct context *context, const struct arguments *arguments, ch
 	json_t *params, *metadata, *external = NULL;
 
 	if (given == NULL)
-		uuid_random(id);
+		uuid_new(id);
 	else if (!arguments_uuid(context, "--id", given, id))
 		return NULL;
 	metadata = collect_metadata(context, arguments);

@@ -348,7 +348,7 @@ open_escrow(struct api_call *call)
 	if (metadata == NULL)
 		return;
 	if (id[0] == '\0')
-		uuid_random(id);
+		uuid_new(id);
 	open_new(call, &(struct store_new_escrow){
 		.escrow_id = id, .label = label, .metadata = metadata, .external = external, .trace = trace,
 		.network = call->sv->config->network, .now = clock_wall_ms(),

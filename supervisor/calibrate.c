@@ -281,7 +281,7 @@ try_now(struct calibrator *c)
 	char title[64];
 
 	c->trial++;
-	uuid_random(c->trial_id);
+	uuid_new(c->trial_id);
 	snprintf(title, sizeof title, "trial %s", c->trial_id);
 	c->state = STATE_TRYING;
 	c->worker = worker_new(c->sv, &trial_job, c, title, NULL, TRIAL_LIMIT_MS + ROLE_COUNT * c->stagger_ms);

@@ -58,7 +58,7 @@ start(void *owner)
 
 	if (!ep->tend_makes)
 		return frame;
-	uuid_random(ep->new_spare_id);
+	uuid_new(ep->new_spare_id);
 	seal_subkey_base64(ep->sv->master_key, ep->new_spare_id, subkey);
 	json_object_set_new(frame, "make", json_pack("{s:s, s:s}", "spare_id", ep->new_spare_id, "subkey", subkey));
 	sodium_memzero(subkey, sizeof subkey);

@@ -151,7 +151,7 @@ def test_id_again_is_the_same_escrow_or_refused(m):
 
 def test_escrow_that_waits_looks_as_designed(m):
     found = m.api("open_escrow", label="ümläut \U0001f600")
-    assert uuid.UUID(found["escrow_id"]).version == 4
+    assert uuid.UUID(found["escrow_id"]).version == 7
     assert (found["phase"], found["address"], found["attempt"], found["threshold"], found["total"]) == ("NotStarted", None, 1, 2, 3)
     assert found["label"] == "ümläut \U0001f600" and found["network"] == "testnet"
     assert found["multisig_state"] == {"version": 1, "phase": "NotStarted"}
