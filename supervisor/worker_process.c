@@ -49,7 +49,7 @@ struct worker_pool {
 	struct supervisor *sv;
 	struct worker_tree tree;
 	struct worker_queue queue;
-	struct event *fill;     /* made active by worker_new(): forking waits until its caller is done */
+	struct event *fill;     /* forks the next one, in the next turn of the loop */
 	int count, starting;
 	uint64_t last_generation;
 };
@@ -439,13 +439,15 @@ set_deadline(struct worker *w)
 		event_del(w->deadline);
 }
 
+/* One fork in a turn of the loop: it takes milliseconds when the cores are busy,
+ * and what came in meanwhile is not to wait for four of them. */
 static void
-fill_slots(struct worker_pool *pool)
+fill_soon(struct worker_pool *pool)
 {
-	struct worker *w;
+	static const struct timeval at_once = {0, 0};
 
-	while (pool->starting < WORKERS_STARTING && (w = TAILQ_FIRST(&pool->queue)) != NULL)
-		handle(w, WORKER_EV_SLOT, NULL);
+	if (pool->starting < WORKERS_STARTING && !TAILQ_EMPTY(&pool->queue))
+		event_add(pool->fill, &at_once);
 }
 
 static void
@@ -465,7 +467,7 @@ handle(struct worker *w, enum worker_event event, json_t *frame)
 	}
 	act(w, step.action, event, frame); /* may free w */
 	if (before == WORKER_STARTING)
-		fill_slots(pool);
+		fill_soon(pool);
 }
 
 /* --- for the jobs --------------------------------------------------------- */
@@ -473,9 +475,14 @@ handle(struct worker *w, enum worker_event event, json_t *frame)
 static void
 on_fill(evutil_socket_t fd, short what, void *arg)
 {
+	struct worker_pool *pool = arg;
+	struct worker *w = TAILQ_FIRST(&pool->queue);
+
 	(void)fd;
 	(void)what;
-	fill_slots(arg);
+	if (w != NULL && pool->starting < WORKERS_STARTING)
+		handle(w, WORKER_EV_SLOT, NULL);
+	fill_soon(pool);
 }
 
 struct worker_pool *
@@ -532,7 +539,7 @@ worker_new(struct supervisor *sv, const struct worker_job *job, void *owner, con
 	RB_INSERT(worker_tree, &pool->tree, w);
 	TAILQ_INSERT_TAIL(&pool->queue, w, queue);
 	pool->count++;
-	event_active(pool->fill, EV_TIMEOUT, 1);
+	fill_soon(pool);
 	return w;
 }
 
