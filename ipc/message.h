@@ -12,7 +12,8 @@
  *   locked    {locks: [{name, wait_ms, busy_tries}]}  all locks of the job are held
  *   report    committed in one transaction, then answered with ack. A worker
  *             makes no call that changes a wallet before the ack of its intent.
- *             setup: {serial, results: [RESULT], intents: [INTENT]}
+ *             setup: {serial, results: [RESULT], intents: [INTENT], waits?}
+ *                    waits false: nothing begins with its ack, which may take STORE_PATIENCE_MS (store.h)
  *             tend:  {serial, spare: {wallet, stamp, password}, lost?: LOST}  the intent; lost: what was on
  *                                                       record, whose place it takes, was not good any more
  *                    {serial, spare: {address}}         its result
@@ -84,7 +85,7 @@
 
 #include <stdbool.h>
 
-enum { IPC_PROTOCOL = 4, IPC_FD = 3 };
+enum { IPC_PROTOCOL = 5, IPC_FD = 3 };
 
 /* How a worker ends, beside the finished frame. */
 enum worker_exit {

@@ -186,7 +186,9 @@ on_message(void *owner, struct worker *worker, enum message_type type, json_t *f
 	    : op_new(apply_report, done_report, refuse_frame);
 	op->frame = json_incref(frame);
 	op->generation = worker_generation(worker);
+	store_be_patient(e->sv->store, json_is_false(json_object_get(frame, "waits")));
 	escrow_submit(e, op);
+	store_be_patient(e->sv->store, false);
 	return true;
 }
 

@@ -62,6 +62,7 @@ commit(struct store *store)
 	uint64_t began = now_us();
 	bool durable = !store->broken && store_run(store, SQL_COMMIT, NULL, "") == STORE_OK;
 
+	event_del(store->commit);
 	if (!durable) {
 		/* SQLite may have rolled back by itself (SQLITE_FULL, SQLITE_IOERR) */
 		if (!sqlite3_get_autocommit(store->db))
@@ -98,6 +99,24 @@ on_commit(evutil_socket_t fd, short what, void *arg)
 		end_turn(store);
 }
 
+/* The turn has to end: behind everything that is active now, or some time later. */
+static void
+want_commit(struct store *store)
+{
+	static const struct timeval later = {0, STORE_PATIENCE_MS * 1000};
+
+	if (!store->patient)
+		event_active(store->commit, EV_TIMEOUT, 1);
+	else if (!event_pending(store->commit, EV_TIMEOUT, NULL))
+		event_add(store->commit, &later);
+}
+
+void
+store_be_patient(struct store *store, bool patient)
+{
+	store->patient = patient;
+}
+
 bool
 store_turn_open(const struct store *store)
 {
@@ -114,16 +133,13 @@ store_on_commit(struct store *store, void (*fn)(void *arg), void *arg)
 bool
 store_enter(struct store *store)
 {
-	if (store->broken)
-		return false;
 	if (!store->open) {
 		if (store_run(store, SQL_BEGIN, NULL, "") != STORE_OK)
 			return false;
 		store->open = true;
-		/* behind everything that is active in this turn of the loop */
-		event_active(store->commit, EV_TIMEOUT, 1);
 	}
-	return store_run(store, SQL_SAVEPOINT, NULL, "") == STORE_OK;
+	want_commit(store);
+	return !store->broken && store_run(store, SQL_SAVEPOINT, NULL, "") == STORE_OK;
 }
 
 enum store_result
@@ -156,6 +172,7 @@ store_when_durable(struct store *store, store_durable_fn fn, void *arg)
 	}
 	d->fn = fn;
 	d->arg = arg;
+	want_commit(store);
 	STAILQ_INSERT_TAIL(&store->waiting, d, next);
 }
 

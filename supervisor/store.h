@@ -1,7 +1,7 @@
 /*
  * The store: what msigd knows, in one SQLite file that this process alone
- * uses. Changes made during one turn of the event loop share a transaction and
- * an fsync; what a caller wants to do once they are on disk (acknowledge,
+ * uses. Changes made during one turn of the event loop (some of them: during
+ * several, see store_be_patient()) share a transaction and an fsync; what a caller wants to do once they are on disk (acknowledge,
  * answer, publish, schedule) it hands to store_when_durable(). So nothing is
  * said or done before it is persistent, and reads within the turn that see
  * what is not yet committed are answered after it too.
@@ -61,6 +61,14 @@ int64_t store_size_bytes(struct store *store);
  * (false); at once, with true, when nothing is open. */
 typedef void (*store_durable_fn)(bool durable, void *arg);
 void store_when_durable(struct store *store, store_durable_fn fn, void *arg);
+
+/* What is written from here on until impatience again, nobody waits for: it need
+ * not be committed at the end of this turn, but may wait for up to
+ * STORE_PATIENCE_MS for something to be committed with. The turn stays open
+ * meanwhile: whatever else writes, or calls store_when_durable(), ends it as
+ * always. A crash loses no more than one before the write would have. */
+enum { STORE_PATIENCE_MS = 200 };
+void store_be_patient(struct store *store, bool patient);
 
 /* Whether something is written that is not on disk yet. */
 bool store_turn_open(const struct store *store);

@@ -35,8 +35,9 @@ struct store {
 	sqlite3 *db;
 	struct event_base *base;
 	sqlite3_stmt *statements[SQL_COUNT];
-	struct event *commit;        /* made active by the first write of a turn */
+	struct event *commit;        /* made active by the first write of a turn that does not wait */
 	bool open;                   /* a transaction is open */
+	bool patient;                /* what is written now may wait for its commit */
 	bool broken;                 /* something in it failed: it can only be rolled back */
 	struct durable_list waiting;
 	void (*listener)(void *arg);

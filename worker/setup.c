@@ -214,7 +214,8 @@ fail_disagreement(struct job *job)
 	    job->parties[0].round, said);
 }
 
-/* Sends a result with the intents it makes possible. */
+/* Sends a result with the intents it makes possible. One that makes none
+ * possible, for the others are not so far, may be committed with theirs. */
 static void
 report(struct party *p, json_t *result, unsigned next, bool gate)
 {
@@ -229,8 +230,8 @@ report(struct party *p, json_t *result, unsigned next, bool gate)
 		if (next & (1u << i))
 			json_array_append_new(intents, intent_json(&job->parties[i], job->parties[i].round + 1));
 	}
-	expect_ack(job_report(job, MESSAGE_REPORT, json_pack("{s:[o], s:o}", "results", result, "intents", intents)),
-	    next, gate);
+	expect_ack(job_report(job, MESSAGE_REPORT, json_pack("{s:[o], s:o, s:b}", "results", result, "intents", intents,
+	    "waits", next != 0 || gate || job->stopping)), next, gate);
 }
 
 static void
