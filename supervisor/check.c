@@ -271,12 +271,13 @@ not_looked_at(struct checker *c, const char *why)
 }
 
 static void
-on_looked(int status, int exec_errno, void *arg)
+on_looked(int status, int exec_errno, int64_t cpu_us, void *arg)
 {
 	struct checker *c = arg;
 	char text[STORE_INTEGRITY_TEXT] = "", end[128];
 	ssize_t n = pread(c->copy_fd, text, sizeof text - 1, 0);
 
+	(void)cpu_us;
 	c->child = NULL;
 	close(c->copy_fd);
 	c->copy_fd = -1;

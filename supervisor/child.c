@@ -131,6 +131,13 @@ child_free(struct child *child)
 	free(child);
 }
 
+static int64_t
+cpu_us(const struct rusage *usage)
+{
+	return (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * (int64_t)1000000 + usage->ru_utime.tv_usec +
+	    usage->ru_stime.tv_usec;
+}
+
 static void
 on_end(evutil_socket_t fd, short what, void *arg)
 {
@@ -138,15 +145,16 @@ on_end(evutil_socket_t fd, short what, void *arg)
 	child_end_fn fn = child->fn;
 	void *fn_arg = child->arg;
 	int status = 0, exec_errno = child->exec_errno;
+	struct rusage usage;
 
 	(void)fd;
 	(void)what;
-	if (waitpid(child->pid, &status, WNOHANG) != child->pid) {
+	if (wait4(child->pid, &status, WNOHANG, &usage) != child->pid) {
 		event_add(child->event, NULL);
 		return;
 	}
 	child_free(child);
-	fn(status, exec_errno, fn_arg);
+	fn(status, exec_errno, cpu_us(&usage), fn_arg);
 }
 
 static bool

@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -24,8 +25,9 @@ struct child_spec {
 };
 
 /* exec_errno: 0, or why the program could not be executed. status: as of
- * waitpid(2). Called once, and the child is freed after it. */
-typedef void (*child_end_fn)(int status, int exec_errno, void *arg);
+ * waitpid(2). cpu_us: all the CPU time it took, microseconds. Called once, and
+ * the child is freed after it. */
+typedef void (*child_end_fn)(int status, int exec_errno, int64_t cpu_us, void *arg);
 
 /* RLIMIT_NOFILE of all children from now on; before, they have msigd's. */
 void child_set_files_limit(const struct rlimit *limit);

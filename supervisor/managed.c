@@ -166,11 +166,12 @@ start_later(struct managed *m)
 }
 
 static void
-on_end(int status, int exec_errno, void *arg)
+on_end(int status, int exec_errno, int64_t cpu_us, void *arg)
 {
 	struct managed *m = arg;
 	char how[96], reason[256];
 
+	(void)cpu_us;
 	m->child = NULL;
 	m->pool->running--;
 	unlink(m->pidfile);

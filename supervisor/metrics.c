@@ -8,6 +8,8 @@
 #include "supervisor/supervisor.h"
 #include "supervisor/worker_process.h"
 
+static const char *const job_kinds[JOB_KIND_COUNT] = {"setup", "session", "tend", "check", "trial"};
+
 static const char *const lock_kinds[LOCK_KIND_COUNT] = {"endpoint", "escrow"};
 
 static const char *const delay_kinds[DELAY_KIND_COUNT] = {"stagger", "pollution"};
@@ -23,6 +25,15 @@ metrics_delay(struct metrics *m, const char *kind, int64_t measured_ms)
 		return true;
 	}
 	return false;
+}
+
+void
+metrics_worker_cpu(struct metrics *m, const char *job, int64_t cpu_us)
+{
+	for (int i = 0; i < JOB_KIND_COUNT; i++) {
+		if (strcmp(job, job_kinds[i]) == 0)
+			m->worker_cpu_us[i] += (uint64_t)cpu_us;
+	}
 }
 
 void
@@ -104,6 +115,10 @@ write_pool(struct supervisor *sv, struct evbuffer *out)
 	counter(out, "msigd_pollutions", "Wallets found multisig before their make_multisig.", m->pollutions);
 	counter(out, "msigd_worker_starts", "Workers forked.", m->worker_starts);
 	counter(out, "msigd_worker_deaths", "Workers that ended without a word.", m->worker_deaths);
+	family(out, "msigd_worker_cpu_seconds", "counter", "seconds", "CPU time of workers that have ended, by their last job.");
+	for (int i = 0; i < JOB_KIND_COUNT; i++)
+		evbuffer_add_printf(out, "msigd_worker_cpu_seconds_total{job=\"%s\"} %.6f\n", job_kinds[i],
+		    (double)m->worker_cpu_us[i] / 1e6);
 	counter(out, "msigd_managed_starts", "Managed wallet-rpcs started.", m->managed_starts);
 	counter(out, "msigd_managed_deaths", "Managed wallet-rpcs that ended by themselves.", m->managed_deaths);
 }

@@ -16,6 +16,7 @@
 struct supervisor;
 
 enum delay_kind { DELAY_STAGGER, DELAY_POLLUTION, DELAY_KIND_COUNT };
+enum job_kind { JOB_SETUP, JOB_SESSION, JOB_TEND, JOB_CHECK, JOB_TRIAL, JOB_KIND_COUNT };
 enum lock_kind { LOCK_KIND_ENDPOINT, LOCK_KIND_ESCROW, LOCK_KIND_COUNT };
 
 struct metrics {
@@ -23,6 +24,7 @@ struct metrics {
 	uint64_t opened, ready;
 	uint64_t failed[CAUSE_COUNT];         /* attempts, by cause */
 	uint64_t worker_starts, worker_deaths;
+	uint64_t worker_cpu_us[JOB_KIND_COUNT]; /* of those that have ended */
 	uint64_t managed_starts, managed_deaths;
 	uint64_t spares_made, spares_used, spares_lost;
 	uint64_t pollutions;                  /* wallets found multisig that should not have been */
@@ -39,6 +41,9 @@ struct metrics {
 
 /* A worker waited, for so long: "stagger" or "pollution". False: no such kind. */
 bool metrics_delay(struct metrics *metrics, const char *kind, int64_t measured_ms);
+
+/* A worker of this job has ended, and took so much CPU time. */
+void metrics_worker_cpu(struct metrics *metrics, const char *job, int64_t cpu_us);
 
 /* One lock was released; its name tells the kind. */
 void metrics_lock(struct metrics *metrics, const char *name, int64_t wait_ms, int64_t hold_ms, int64_t busy_tries);

@@ -201,13 +201,14 @@ on_channel_end(enum channel_end end, const char *why, void *arg)
 }
 
 static void
-on_child_end(int status, int exec_errno, void *arg)
+on_child_end(int status, int exec_errno, int64_t cpu_us, void *arg)
 {
 	struct worker *w = arg;
 
 	w->child = NULL;
 	w->status = status;
 	w->exec_errno = exec_errno;
+	metrics_worker_cpu(&w->sv->metrics, w->job->name, cpu_us);
 	/* its last frames may be in the socket still, and its reason with them */
 	if (w->channel != NULL)
 		channel_drain(w->channel);

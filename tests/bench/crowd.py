@@ -61,12 +61,19 @@ class Crowd:
 
     def post(self, request):
         body = json.dumps(request).encode()
+        return json.loads(self._http(b"POST /json_rpc HTTP/1.1\r\nHost: msigd\r\nConnection: close\r\n"
+                                     b"Content-Length: %d\r\n\r\n%s" % (len(body), body)))
+
+    def metrics(self):
+        text = self._http(b"GET /metrics HTTP/1.1\r\nHost: msigd\r\nConnection: close\r\n\r\n").decode()
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))}
+
+    def _http(self, request):
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(600)
             s.connect(f"{self.folder}/run/msigd.sock")
-            s.sendall(b"POST /json_rpc HTTP/1.1\r\nHost: msigd\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-            data = b"".join(iter(lambda: s.recv(1 << 20), b""))
-        return json.loads(data.split(b"\r\n\r\n", 1)[1])
+            s.sendall(request)
+            return b"".join(iter(lambda: s.recv(1 << 20), b"")).split(b"\r\n\r\n", 1)[1]
 
     def api(self, method, **params):
         reply = self.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
@@ -86,7 +93,8 @@ class Crowd:
 
     def cpu(self):
         """Seconds of msigd, and of the workers that have ended."""
-        return machine.cpu_seconds(self.process.pid), machine.reaped_cpu_seconds(self.process.pid)
+        own = machine.main_thread_cpu_seconds(self.process.pid)
+        return own, self.metrics()['msigd_worker_cpu_seconds_total{job="setup"}']
 
     def run(self, count):
         """Opens so many and waits until they are Ready."""

@@ -90,12 +90,6 @@ def main_thread_cpu_seconds(pid):
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-def reaped_cpu_seconds(pid):
-    """Of all children that it has waited for; to 10 ms."""
-    fields = _stat(pid)
-    return (int(fields[13]) + int(fields[14])) * TICK
-
-
 def children(pid):
     return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 

@@ -87,8 +87,9 @@ class Msigd:
         return log.read_text(errors="replace")[-2000:] if log.exists() else ""
 
     def cpu_seconds(self):
-        """(of msigd itself, of its workers that have ended)"""
-        return machine.main_thread_cpu_seconds(self.process.pid), machine.reaped_cpu_seconds(self.process.pid)
+        """(of msigd itself, of its setup workers that have ended)"""
+        own = machine.main_thread_cpu_seconds(self.process.pid)
+        return own, self._metrics()['msigd_worker_cpu_seconds_total{job="setup"}']
 
     def open(self, count=1, meanwhile=None):
         """Escrows opened at the same time, each by a `msigctl open --wait` of its
