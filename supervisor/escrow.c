@@ -1,6 +1,7 @@
 #include "supervisor/escrow.h"
 
 #include <event2/event.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,10 @@ RB_HEAD(escrow_tree, escrow);
 struct escrow_table {
 	struct escrow_tree tree;
 	int count, under_way;
+	int most;   /* since it was last empty */
 };
+
+enum { MANY = 1000 /* what so many leave in memory is worth giving back */ };
 
 static int
 compare(const struct escrow *a, const struct escrow *b)
@@ -207,13 +211,27 @@ escrow_add(struct supervisor *sv, const struct store_escrow *record)
 	STAILQ_INIT(&e->ops);
 	STAILQ_INIT(&e->waiters);
 	RB_INSERT(escrow_tree, &sv->escrows->tree, e);
-	sv->escrows->count++;
+	if (++sv->escrows->count > sv->escrows->most)
+		sv->escrows->most = sv->escrows->count;
 	return e;
+}
+
+/* Of what a long queue took, malloc keeps all that lies below the last piece in
+ * use, until it is told to look for whole pages in between. */
+static void
+give_memory_back(struct escrow_table *table)
+{
+	if (table->count > 0)
+		return;
+	if (table->most >= MANY)
+		malloc_trim(0);
+	table->most = 0;
 }
 
 void
 escrow_free(struct escrow *e)
 {
+	struct escrow_table *table = e->sv->escrows;
 	struct escrow_waiter *waiter;
 	struct escrow_op *op;
 
@@ -222,8 +240,8 @@ escrow_free(struct escrow *e)
 		op_free(op);
 	}
 	escrow_set_activity(e, ESCROW_QUEUED);
-	RB_REMOVE(escrow_tree, &e->sv->escrows->tree, e);
-	e->sv->escrows->count--;
+	RB_REMOVE(escrow_tree, &table->tree, e);
+	table->count--;
 	event_free(e->again);
 	for (int r = 0; r < ROLE_COUNT; r++)
 		json_decref(e->spares[r]);
@@ -233,6 +251,7 @@ escrow_free(struct escrow *e)
 		free(waiter);
 	}
 	free(e);
+	give_memory_back(table);
 }
 
 void

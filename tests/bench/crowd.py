@@ -102,6 +102,7 @@ class Crowd:
         self.open(count)
         wait_for(lambda: self.ended() >= ready + count, f"{count} escrows", limit=1200, step=0.05)
         wall = time.monotonic() - began
+        wait_for(lambda: self.api("get_status")["workers"] == 0, "the end of the workers")
         after = self.cpu()
         return {"escrows": count, "wall_s": wall, "per_s": count / wall,
                 "msigd_cpu_ms": (after[0] - before[0]) * 1000 / count, "workers_cpu_ms": (after[1] - before[1]) * 1000 / count,
