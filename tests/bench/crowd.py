@@ -119,20 +119,27 @@ class Crowd:
         shutil.rmtree(self.locks, ignore_errors=True)
 
 
-def throughput(stage, program, folder, escrows, endpoints, **environment):
-    """The first hundred, then all the others, on one store."""
+def throughput(stage, program, folder, escrows, endpoints, pairs=0, **environment):
+    """So many escrows on one store. Then pairs of a hundred: on a new store, and
+    on that one; in turn, for the machine itself is not the same all the time."""
     stand_in = StandIn(program, folder, endpoints)
     try:
         crowd = Crowd(stage, folder, stand_in, **environment)
         try:
-            first = crowd.run(100)
-            most = crowd.run(escrows - 200) if escrows > 200 else first
-            last = crowd.run(100)
+            most = crowd.run(escrows)
+            return {"most": most, "pairs": hundreds(stage, folder, stand_in, crowd, pairs) if pairs else []}
         finally:
             crowd.end()
     finally:
         stand_in.end()
-    return {"first": first, "most": most, "last": last}
+
+
+def hundreds(stage, folder, stand_in, crowd, pairs):
+    young = Crowd(stage, folder, stand_in)
+    try:
+        return [[young.run(100), crowd.run(100)] for _ in range(pairs)]
+    finally:
+        young.end()
 
 
 def answers_meanwhile(stage, program, folder, escrows, changing_ms):
@@ -172,7 +179,7 @@ def make_slow_fsync(folder, ms):
 
 def measure(stage, program, folder, say, escrows=10000, endpoints=3000, workers=1000):
     say(f"stand-in: {escrows} escrows on {endpoints} endpoints")
-    report = {"cores": CORES, "endpoints": endpoints, "quick": throughput(stage, program, folder, escrows, endpoints)}
+    report = {"cores": CORES, "endpoints": endpoints, "quick": throughput(stage, program, folder, escrows, endpoints, pairs=5)}
     say(f"stand-in: {escrows // 5} escrows, 8 ms more for each fsync")
     report["slow_fsync"] = throughput(stage, program, folder, escrows // 5, endpoints, **make_slow_fsync(folder, 8))
     say(f"stand-in: status while {workers} workers are at work")

@@ -66,16 +66,16 @@ def _show_crowd(table, c):
     quick, slow, status = c["quick"], c["slow_fsync"], c["status"]
     print(f"\nOn a stand-in that answers at once, {c['endpoints']} endpoints, a worker executed for each escrow")
     for name, runs in (("", quick), ("8 ms more an fsync: ", slow)):
-        for which in ("first", "most", "last"):
-            r = runs[which]
-            print(f"  {name}{r['escrows']} escrows in {r['wall_s']:.1f} s: {r['per_s']:.0f} a second; CPU for each: "
-                  f"msigd {r['msigd_cpu_ms']:.2f} ms, worker {r['workers_cpu_ms']:.2f} ms")
+        r = runs["most"]
+        print(f"  {name}{r['escrows']} escrows in {r['wall_s']:.1f} s: {r['per_s']:.0f} a second; CPU for each: "
+              f"msigd {r['msigd_cpu_ms']:.2f} ms, worker {r['workers_cpu_ms']:.2f} ms")
     table.row("escrows a second", quick["most"]["per_s"], "1/s", 120, at_least=True, digits=1)
     table.row("escrows a second, 8 ms more an fsync", slow["most"]["per_s"], "1/s", 60, at_least=True, digits=1)
-    total = {k: quick[k]["msigd_cpu_ms"] + quick[k]["workers_cpu_ms"] for k in ("first", "last")}
-    table.row("CPU for an escrow, the last hundred / the first hundred", total["last"] / total["first"], limit=1.1)
-    if quick["last"]["private_kib"]:
-        table.row(f"msigd, private, {quick['most']['escrows'] + 200} escrows in its store", quick["last"]["private_kib"][1] / 1024,
+    young, old = ([r["msigd_cpu_ms"] + r["workers_cpu_ms"] for r in runs] for runs in zip(*quick["pairs"]))
+    print(f"  CPU for each of a hundred on a new store {statistics.median(young):.2f} ms, on that of {quick['most']['escrows']} {statistics.median(old):.2f} ms")
+    table.row("CPU for an escrow, a large store / a new one", statistics.median(b / a for a, b in zip(young, old)), limit=1.1)
+    if quick["most"]["private_kib"]:
+        table.row(f"msigd, private, {quick['most']['escrows']} escrows in its store", quick["most"]["private_kib"][1] / 1024,
                   "MiB", 12, digits=1)
     print(f"  {status['answers']} answers while up to {status['workers_at_once']} workers were at work: median "
           f"{status['median_ms']:.2f} ms, most {status['most_ms']:.1f} ms")
