@@ -48,17 +48,19 @@ struct seen {
 	struct event_base *base;
 	bool ended, timed_out;
 	int status, exec_errno;
+	int64_t cpu_us;
 	int signals;                /* that the parent's loop was told of */
 };
 
 static void
-on_end(int status, int exec_errno, void *arg)
+on_end(int status, int exec_errno, int64_t cpu_us, void *arg)
 {
 	struct seen *seen = arg;
 
 	seen->ended = true;
 	seen->status = status;
 	seen->exec_errno = exec_errno;
+	seen->cpu_us = cpu_us;
 	event_base_loopbreak(seen->base);
 }
 
@@ -136,6 +138,17 @@ assert_exit(const struct seen *seen, int status)
 	assert_int_equal(seen->exec_errno, 0);
 	assert_true(WIFEXITED(seen->status));
 	assert_int_equal(WEXITSTATUS(seen->status), status);
+}
+
+static void
+what_a_child_took_is_told(void **state)
+{
+	struct seen idle = run("exit 0"), busy = run("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done");
+
+	(void)state;
+	assert_exit(&idle, 0);
+	assert_exit(&busy, 0);
+	assert_true(idle.cpu_us > 0 && busy.cpu_us > 2 * idle.cpu_us);
 }
 
 static void
@@ -315,6 +328,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_a_child_took_is_told),
 		cmocka_unit_test(a_signal_before_exec_ends_the_child_and_is_not_heard_by_the_parent),
 		cmocka_unit_test(the_child_ignores_and_blocks_nothing),
 		cmocka_unit_test(the_parent_has_its_mask_back),

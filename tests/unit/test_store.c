@@ -381,6 +381,54 @@ what_is_said_waits_for_the_disk(void **state)
 	assert_int_equal(store_commits(t.store), 1); /* one for both */
 }
 
+static void
+write_patiently(const char *escrow_id)
+{
+	store_be_patient(t.store, true);
+	add(escrow_id);
+	store_when_durable(t.store, note, NULL);
+	store_be_patient(t.store, false);
+}
+
+static void
+what_nobody_waits_for_is_committed_with_what_comes_next(void **state)
+{
+	(void)state;
+	write_patiently(id);
+	turn();
+	assert_int_equal(t.durable, 0);
+	assert_true(store_turn_open(t.store));
+	add(other);
+	turn();
+	assert_int_equal(t.durable, 1);
+	assert_int_equal(store_commits(t.store), 1);
+	assert_false(store_turn_open(t.store));
+}
+
+/* Who asks is not kept waiting by it. */
+static void
+what_nobody_waits_for_is_committed_when_somebody_does(void **state)
+{
+	(void)state;
+	write_patiently(id);
+	store_when_durable(t.store, note, NULL);
+	turn();
+	assert_int_equal(t.durable, 2);
+}
+
+static void
+what_nobody_waits_for_is_committed_in_time(void **state)
+{
+	(void)state;
+	write_patiently(id);
+	event_base_loop(t.base, EVLOOP_ONCE); /* nothing else can happen in it */
+	assert_int_equal(t.durable, 1);
+	write_patiently(other);
+	store_flush(t.store);
+	assert_int_equal(t.durable, 2);
+	assert_int_equal(event_base_loop(t.base, EVLOOP_NONBLOCK), 1); /* nothing is left to wait for */
+}
+
 /* A write that fails takes the whole turn back, and the next turn is a new one. */
 static void
 a_broken_turn_is_rolled_back_whole(void **state)
@@ -790,6 +838,9 @@ main(void)
 		TEST(a_failed_attempt_is_followed_by_the_next_in_one),
 		TEST(a_step_is_intended_once_and_answered_once),
 		TEST(what_is_said_waits_for_the_disk),
+		TEST(what_nobody_waits_for_is_committed_with_what_comes_next),
+		TEST(what_nobody_waits_for_is_committed_when_somebody_does),
+		TEST(what_nobody_waits_for_is_committed_in_time),
 		TEST(a_broken_turn_is_rolled_back_whole),
 		TEST(an_impossible_row_is_not_believed),
 		TEST(what_cannot_be_read_is_an_error),
