@@ -1,7 +1,8 @@
+/* The life of one session, by the table in session.h: what is done at each event,
+ * what its worker says, and how one begins with the worker of a set-up. */
 #include "supervisor/session.h"
 
 #include <event2/event.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,39 +18,16 @@
 #include "supervisor/worker_process.h"
 
 enum {
-	WAIT_LIMIT_MS = 60000,     /* for endpoints that are there */
-	PATIENCE_MS = 5000,        /* for one that is not to come back */
-	WAITING_MAX = 100,         /* at a time */
 	OPEN_LIMIT_MS = 120000,    /* for the wallets to open */
 	REPLY_LIMIT_MS = 65000     /* the worker itself gives up after 60 s */
 };
 
 static const char *const close_causes[] = {"", "evicted", "expired", "by_hand", "endpoint_died", "stopping"};
 
-static int
-compare(const struct session *a, const struct session *b)
-{
-	return strcmp(a->escrow_id, b->escrow_id);
-}
-RB_PROTOTYPE(session_tree, session, node, compare)
-RB_GENERATE(session_tree, session, node, compare)
-
-static void handle(struct session *s, enum session_event event);
-static bool enqueue(struct session *s, char *why, size_t why_size);
-
 /* --- small things --------------------------------------------------------- */
 
-static struct session *
-find(struct sessions *all, const char *escrow_id)
-{
-	struct session key;
-
-	snprintf(key.escrow_id, sizeof key.escrow_id, "%s", escrow_id);
-	return RB_FIND(session_tree, &all->tree, &key);
-}
-
-static void
-set_timer(struct session *s, int64_t ms)
+void
+session_set_timer(struct session *s, int64_t ms)
 {
 	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
 
@@ -79,10 +57,9 @@ used(struct session *s, int requests)
 
 /* --- making and freeing --------------------------------------------------- */
 
-static void
-on_timer(evutil_socket_t fd, short what, void *arg);
+static void on_timer(evutil_socket_t fd, short what, void *arg);
 
-static struct session *
+struct session *
 session_new(struct sessions *all, const char *escrow_id, unsigned roles)
 {
 	struct session *s = calloc(1, sizeof *s);
@@ -117,8 +94,7 @@ tell_waiters(struct session *s)
 	}
 }
 
-/* Whoever still waits for an answer is told why there is none. */
-static void
+void
 session_free(struct session *s, const char *why)
 {
 	struct sessions *all = s->all;
@@ -156,7 +132,7 @@ do_ask(struct session *s)
 
 	if (STAILQ_EMPTY(&s->queue)) {
 		s->state = SESSION_OPEN;
-		set_timer(s, s->all->sv->config->session_ttl_ms);
+		session_set_timer(s, s->all->sv->config->session_ttl_ms);
 		sessions_review(s->all);
 		return;
 	}
@@ -166,7 +142,7 @@ do_ask(struct session *s)
 	used(s, requests);
 	s->has_served = s->state == SESSION_OPEN || s->state == SESSION_ASKING;
 	s->state = SESSION_ASKING;
-	set_timer(s, REPLY_LIMIT_MS);
+	session_set_timer(s, REPLY_LIMIT_MS);
 	worker_request(s->worker, ++s->request_id);
 }
 
@@ -289,8 +265,8 @@ static void (*const life[SESSION_STATE_COUNT][SESSION_EVENT_COUNT])(struct sessi
 	},
 };
 
-static void
-handle(struct session *s, enum session_event event)
+void
+session_event(struct session *s, enum session_event event)
 {
 	life[s->state][event](s);
 }
@@ -300,43 +276,7 @@ session_close_for(struct session *s, enum close_cause cause)
 {
 	if (s->close_cause == CLOSE_NONE)
 		s->close_cause = cause;
-	handle(s, SESSION_CLOSE);
-}
-
-/* Why it cannot be opened now, or false: its endpoints are only busy. */
-static bool
-is_homeless(const struct session *s, char *why, size_t why_size)
-{
-	int role = scheduler_homeless_role(s->all->sv->scheduler, &s->claim);
-	const struct endpoint *home;
-
-	if (role == ROLE_COUNT)
-		return false;
-	home = s->claim.homes[role];
-	if (home == NULL)
-		snprintf(why, why_size, "%s: the endpoint %s that has its wallet is not in the configuration", role_name((enum role)role),
-		    s->wallets.of[role].endpoint);
-	else
-		snprintf(why, why_size, "%s: the endpoint %s that has its wallet is %s%s%s", role_name((enum role)role), home->name,
-		    endpoint_state_name(home->state), home->reason[0] != '\0' ? ": " : "", home->reason);
-	return true;
-}
-
-static void
-wait_on(struct session *s)
-{
-	int64_t waited = clock_wall_ms() - s->claim.queued_at;
-	char why[400];
-
-	if (!is_homeless(s, why, sizeof why)) {
-		if (waited < WAIT_LIMIT_MS) {
-			set_timer(s, PATIENCE_MS);
-			return;
-		}
-		snprintf(why, sizeof why, "after %d s the endpoints that have its wallets were still busy", WAIT_LIMIT_MS / 1000);
-	}
-	scheduler_dequeue(s->all->sv->scheduler, &s->claim);
-	session_free(s, why);
+	session_event(s, SESSION_CLOSE);
 }
 
 static void
@@ -348,7 +288,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	switch (s->state) {
 	case SESSION_WAITING:
-		wait_on(s);
+		session_wait_on(s);
 		break;
 	case SESSION_OPEN:
 		session_close_for(s, CLOSE_EXPIRED);
@@ -391,7 +331,7 @@ on_message(void *owner, struct worker *worker, enum message_type type, json_t *f
 
 	(void)worker;
 	if (type == MESSAGE_SERVING) {
-		handle(s, SESSION_SERVING);
+		session_event(s, SESSION_SERVING);
 		return true;
 	}
 	*why = "a reply that nobody asked for";
@@ -402,7 +342,7 @@ on_message(void *owner, struct worker *worker, enum message_type type, json_t *f
 	if (!valid_told(s, wallets))
 		return false;
 	s->told = wallets;
-	handle(s, SESSION_REPLY);
+	session_event(s, SESSION_REPLY);
 	return true;
 }
 
@@ -443,7 +383,7 @@ begin_again(struct session *s)
 	s->close_cause = CLOSE_NONE;
 	s->since = clock_wall_ms();
 	s->uses = 0;
-	if (!enqueue(s, why, sizeof why))
+	if (!session_enqueue(s, why, sizeof why))
 		session_free(s, why);
 }
 
@@ -500,8 +440,6 @@ on_gone(void *owner, const struct worker_end *end)
 	scheduler_wake(sv->scheduler);
 }
 
-/* --- for others ----------------------------------------------------------- */
-
 bool
 sessions_keep(struct sessions *all, struct escrow *e)
 {
@@ -519,228 +457,4 @@ sessions_keep(struct sessions *all, struct escrow *e)
 	worker_hand_over(s->worker, &session_job, s);
 	all->sv->metrics.sessions_kept++;
 	return true;
-}
-
-static void
-on_granted(struct claim *claim, struct endpoint *endpoints[ROLE_COUNT])
-{
-	struct session *s = (struct session *)((char *)claim - offsetof(struct session, claim));
-
-	for (int r = 0; r < ROLE_COUNT; r++) {
-		s->endpoints[r] = endpoints[r];
-		if (endpoints[r] != NULL)
-			endpoint_lease(endpoints[r], s->escrow_id);
-	}
-	handle(s, SESSION_GRANTED);
-}
-
-/* Waits for endpoints where its wallets can be opened. */
-static bool
-enqueue(struct session *s, char *why, size_t why_size)
-{
-	struct supervisor *sv = s->all->sv;
-
-	wallets_clear(&s->wallets);
-	switch (wallets_load(sv, s->escrow_id, &s->wallets)) {
-	case WALLETS_LOADED:
-		break;
-	case WALLETS_NO_ESCROW:
-	case WALLETS_NOT_READY:
-		snprintf(why, why_size, "it is not Ready");
-		return false;
-	case WALLETS_UNREADABLE:
-		snprintf(why, why_size, "what the store has of its wallets cannot be read: %.100s", store_error(sv->store));
-		return false;
-	}
-	s->state = SESSION_WAITING;
-	s->roles = s->wallets.roles;
-	s->claim = (struct claim){
-		.needs = s->roles, .order = scheduler_order_behind(sv->scheduler, sv->last_seq), .has_homes = true,
-		.granted = on_granted,
-	};
-	for (int r = 0; r < ROLE_COUNT; r++) {
-		if (s->wallets.of[r].endpoint != NULL)
-			s->claim.homes[r] = endpoint_find(sv->endpoints, s->wallets.of[r].endpoint);
-	}
-	scheduler_enqueue(sv->scheduler, &s->claim);
-	set_timer(s, PATIENCE_MS);
-	return true;
-}
-
-static struct session *
-open_session(struct sessions *all, const char *escrow_id, char *why, size_t why_size)
-{
-	struct session *s;
-
-	if (all->sv->stopping || all->sv->draining) {
-		snprintf(why, why_size, "msigd is stopping");
-		return NULL;
-	}
-	if (sessions_waiting(all) >= WAITING_MAX) {
-		snprintf(why, why_size, "%d sessions wait for endpoints already: ask again later", WAITING_MAX);
-		return NULL;
-	}
-	s = session_new(all, escrow_id, 0);
-	if (s == NULL) {
-		snprintf(why, why_size, "out of memory");
-		return NULL;
-	}
-	if (enqueue(s, why, why_size))
-		return s;
-	session_free(s, why);
-	return NULL;
-}
-
-bool
-sessions_ask(struct sessions *all, const char *escrow_id, session_told_fn fn, void *arg, char *why, size_t why_size)
-{
-	struct session *s = find(all, escrow_id);
-	struct request *r = calloc(1, sizeof *r);
-	bool found = s != NULL;
-
-	snprintf(why, why_size, "out of memory");
-	if (r == NULL || (!found && (s = open_session(all, escrow_id, why, why_size)) == NULL)) {
-		free(r);
-		return false;
-	}
-	all->sv->metrics.sessions_reused += found && s->state != SESSION_CLOSING ? 1 : 0;
-	r->fn = fn;
-	r->arg = arg;
-	STAILQ_INSERT_TAIL(&s->queue, r, next);
-	handle(s, SESSION_REQUEST);
-	return true;
-}
-
-enum sessions_closed
-sessions_close(struct sessions *all, const char *escrow_id, void (*fn)(void *arg), void *arg)
-{
-	struct session *s = find(all, escrow_id);
-	struct waiter *w = s != NULL ? calloc(1, sizeof *w) : NULL;
-
-	if (s == NULL)
-		return SESSIONS_NONE;
-	if (w == NULL)
-		return SESSIONS_NO_MEMORY;
-	w->fn = fn;
-	w->arg = arg;
-	STAILQ_INSERT_TAIL(&s->waiters, w, next);
-	session_close_for(s, CLOSE_BY_HAND);
-	return SESSIONS_CLOSING;
-}
-
-void
-sessions_close_all(struct sessions *all)
-{
-	struct session *s, *next;
-
-	RB_FOREACH_SAFE(s, session_tree, &all->tree, next)
-		session_close_for(s, CLOSE_STOPPING);
-}
-
-bool
-sessions_has(struct sessions *all, const char *escrow_id)
-{
-	return find(all, escrow_id) != NULL;
-}
-
-void
-sessions_endpoint_died(struct sessions *all, const struct endpoint *ep)
-{
-	struct session *s = ep->escrow_id[0] != '\0' ? find(all, ep->escrow_id) : NULL;
-
-	for (int r = 0; s != NULL && r < ROLE_COUNT; r++) {
-		if (s->endpoints[r] == ep && s->state == SESSION_OPEN) {
-			session_close_for(s, CLOSE_LOST);
-			return;
-		}
-	}
-}
-
-static bool
-is_open(const struct session *s)
-{
-	return s->state == SESSION_OPEN || s->state == SESSION_ASKING;
-}
-
-bool
-sessions_is_open(struct sessions *all, const char *escrow_id)
-{
-	const struct session *s = find(all, escrow_id);
-
-	return s != NULL && is_open(s);
-}
-
-int
-sessions_count(const struct sessions *all)
-{
-	const struct session *s;
-	int count = 0;
-
-	TAILQ_FOREACH(s, &all->by_use, use)
-		count += is_open(s) ? 1 : 0;
-	return count;
-}
-
-/* The time to live may have changed. */
-void
-sessions_reload(struct sessions *all)
-{
-	struct session *s;
-
-	TAILQ_FOREACH(s, &all->by_use, use) {
-		int64_t left = s->last_used + all->sv->config->session_ttl_ms - clock_wall_ms();
-		if (s->state == SESSION_OPEN)
-			set_timer(s, left > 0 ? left : 0);
-	}
-}
-
-json_t *
-sessions_to_json(struct sessions *all)
-{
-	json_t *list = json_array();
-	struct session *s;
-
-	RB_FOREACH(s, session_tree, &all->tree) {
-		json_t *endpoints;
-		if (!is_open(s))
-			continue;
-		endpoints = json_array();
-		for (int r = 0; r < ROLE_COUNT; r++) {
-			if (s->endpoints[r] != NULL)
-				json_array_append_new(endpoints, json_string(s->endpoints[r]->name));
-		}
-		json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:I, s:o}", "escrow_id", s->escrow_id, "since",
-		    (json_int_t)s->since, "last_used", (json_int_t)s->last_used, "uses", (json_int_t)s->uses,
-		    "endpoints", endpoints));
-	}
-	return list;
-}
-
-struct sessions *
-sessions_new(struct supervisor *sv)
-{
-	struct sessions *all = calloc(1, sizeof *all);
-
-	if (all == NULL)
-		return NULL;
-	all->sv = sv;
-	RB_INIT(&all->tree);
-	TAILQ_INIT(&all->by_use);
-	return all;
-}
-
-void
-sessions_free(struct sessions *all)
-{
-	struct session *s;
-
-	if (all == NULL)
-		return;
-	while ((s = RB_MIN(session_tree, &all->tree)) != NULL) {
-		STAILQ_INIT(&s->waiters);
-		STAILQ_INIT(&s->queue);
-		STAILQ_INIT(&s->asked);
-		session_free(s, "");
-	}
-	free(all);
 }

@@ -1,5 +1,6 @@
-/* What the files of sessions share: session.c has their life, session_room.c
- * who has to make room. */
+/* What the files of sessions share: session.c has the life of one, session_wait.c
+ * its waiting for endpoints, session_room.c who has to make room, and sessions.c
+ * what others ask of them all. */
 #ifndef SUPERVISOR_SESSION_INTERNAL_H
 #define SUPERVISOR_SESSION_INTERNAL_H
 
@@ -55,6 +56,7 @@ struct session {
 	json_t *told;                   /* the reply under way to those who asked */
 };
 RB_HEAD(session_tree, session);
+RB_PROTOTYPE(session_tree, session, node, compare)
 
 struct sessions {
 	struct supervisor *sv;
@@ -63,8 +65,21 @@ struct sessions {
 	int count;
 };
 
+/* One without endpoints, in the table; roles: 0, they are not known yet. NULL: out of memory. */
+struct session *session_new(struct sessions *sessions, const char *escrow_id, unsigned roles);
+/* Whoever still waits for an answer is told why there is none. */
+void session_free(struct session *session, const char *why);
+/* What the table of session.h says; may free it. */
+void session_event(struct session *session, enum session_event event);
+/* How long its state may last from now on. */
+void session_set_timer(struct session *session, int64_t ms);
 /* Has it closed, once it has answered those it asks for. */
 void session_close_for(struct session *session, enum close_cause cause);
+
+/* Lets it wait for the endpoints where its wallets can be opened. False: why it cannot. */
+bool session_enqueue(struct session *session, char *why, size_t why_size);
+/* It has waited for a while: lets it wait on, or frees it and tells why. */
+void session_wait_on(struct session *session);
 
 /* Whether there would be room for one more, if those that can go went. */
 bool sessions_have_room(struct sessions *sessions);

@@ -1,7 +1,6 @@
+/* One worker: what it says and does, and what is done with it by worker_life.h. */
 #include "supervisor/worker_process.h"
 
-#include <bsd/sys/queue.h>
-#include <bsd/sys/tree.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,54 +14,11 @@
 #include "ipc/channel.h"
 #include "supervisor/child.h"
 #include "supervisor/supervisor.h"
-#include "supervisor/worker_life.h"
+#include "supervisor/worker_internal.h"
 
 static const char worker_program[] = MSIGD_LIBEXECDIR "/msigd-worker";
 
 enum { GRACE_MS = 5000 };
-
-struct worker {
-	RB_ENTRY(worker) node;
-	TAILQ_ENTRY(worker) queue;      /* while QUEUED */
-	struct supervisor *sv;
-	const struct worker_job *job;
-	void *owner;
-	uint64_t generation;
-	enum worker_state state;
-	char title[64];
-	char escrow_id[37];             /* or "" */
-	int64_t limit_ms;
-	int64_t spawned_ms;             /* monotonic */
-	bool forked;
-	struct child *child;
-	struct channel *channel;
-	struct event *deadline;
-	json_t *finished;
-	char why[200];                  /* why it was killed, else "" */
-	int exec_errno;
-	int status;
-};
-RB_HEAD(worker_tree, worker);
-TAILQ_HEAD(worker_queue, worker);
-
-struct worker_pool {
-	struct supervisor *sv;
-	struct worker_tree tree;
-	struct worker_queue queue;
-	struct event *fill;     /* forks the next one, in the next turn of the loop */
-	int count, starting;
-	uint64_t last_generation;
-};
-
-static int
-compare(const struct worker *a, const struct worker *b)
-{
-	return (a->generation > b->generation) - (a->generation < b->generation);
-}
-RB_PROTOTYPE(worker_tree, worker, node, compare)
-RB_GENERATE(worker_tree, worker, node, compare)
-
-static void handle(struct worker *worker, enum worker_event event, json_t *frame);
 
 /* For log lines: NULL is left out. */
 static const char *
@@ -185,7 +141,7 @@ on_frame(json_t *frame, void *arg)
 		log_warn("worker_old_generation", F_INT("worker", w->generation), F_STR("type", message_type_name(type)));
 		return;
 	}
-	handle(w, event_of(type), frame);
+	worker_handle(w, event_of(type), frame);
 }
 
 static void
@@ -194,7 +150,7 @@ on_channel_end(enum channel_end end, const char *why, void *arg)
 	struct worker *w = arg;
 
 	if (end == CHANNEL_EOF) {
-		handle(w, WORKER_EV_EOF, NULL);
+		worker_handle(w, WORKER_EV_EOF, NULL);
 		return;
 	}
 	worker_reject(w, why);
@@ -212,7 +168,7 @@ on_child_end(int status, int exec_errno, int64_t cpu_us, void *arg)
 	/* its last frames may be in the socket still, and its reason with them */
 	if (w->channel != NULL)
 		channel_drain(w->channel);
-	handle(w, WORKER_EV_EXIT, NULL);
+	worker_handle(w, WORKER_EV_EXIT, NULL);
 }
 
 static void
@@ -226,7 +182,7 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 		snprintf(w->why, sizeof w->why, w->state == WORKER_STARTING
 		    ? "it did not say hello within %lld ms" : "its time was over after %lld ms (%s)",
 		    (long long)(clock_monotonic_ms() - w->spawned_ms), worker_state_name(w->state));
-	handle(w, WORKER_EV_DEADLINE, NULL);
+	worker_handle(w, WORKER_EV_DEADLINE, NULL);
 }
 
 /* --- the actions of the table --------------------------------------------- */
@@ -251,12 +207,12 @@ do_fork(struct worker *w)
 {
 	int fds[2];
 
-	TAILQ_REMOVE(&w->sv->workers->queue, w, queue);
-	w->sv->workers->starting++;
+	worker_pool_dequeue(w);
+	worker_pool_count_starting(w->sv->workers, 1);
 	w->spawned_ms = clock_monotonic_ms();
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == -1) {
 		snprintf(w->why, sizeof w->why, "no socketpair: %s", strerror(errno));
-		handle(w, WORKER_EV_NO_FORK, NULL);
+		worker_handle(w, WORKER_EV_NO_FORK, NULL);
 		return;
 	}
 	w->child = spawn(w, fds[1]);
@@ -268,7 +224,7 @@ do_fork(struct worker *w)
 	if (w->channel == NULL)
 		close(fds[0]);
 	if (w->child == NULL) {
-		handle(w, WORKER_EV_NO_FORK, NULL);
+		worker_handle(w, WORKER_EV_NO_FORK, NULL);
 		return;
 	}
 	if (w->channel == NULL) {
@@ -341,13 +297,10 @@ take_end(const struct worker *w, struct worker_end *end)
 		snprintf(end->why, sizeof end->why, "it %s without a word", how);
 }
 
-static void
+void
 worker_free(struct worker *w)
 {
-	struct worker_pool *pool = w->sv->workers;
-
-	RB_REMOVE(worker_tree, &pool->tree, w);
-	pool->count--;
+	worker_pool_remove(w);
 	channel_free(w->channel);
 	event_free(w->deadline);
 	json_decref(w->finished);
@@ -361,7 +314,7 @@ do_bury(struct worker *w)
 	struct worker_end end = {0};
 
 	if (w->spawned_ms == 0)
-		TAILQ_REMOVE(&sv->workers->queue, w, queue);
+		worker_pool_dequeue(w);
 	take_end(w, &end);
 	if (end.finished == NULL && (w->forked || w->why[0] != '\0')) {
 		sv->metrics.worker_deaths++;
@@ -440,19 +393,8 @@ set_deadline(struct worker *w)
 		event_del(w->deadline);
 }
 
-/* One fork in a turn of the loop: it takes milliseconds when the cores are busy,
- * and what came in meanwhile is not to wait for four of them. */
-static void
-fill_soon(struct worker_pool *pool)
-{
-	static const struct timeval at_once = {0, 0};
-
-	if (pool->starting < WORKERS_STARTING && !TAILQ_EMPTY(&pool->queue))
-		event_add(pool->fill, &at_once);
-}
-
-static void
-handle(struct worker *w, enum worker_event event, json_t *frame)
+void
+worker_handle(struct worker *w, enum worker_event event, json_t *frame)
 {
 	struct worker_pool *pool = w->sv->workers;
 	enum worker_state before = w->state;
@@ -461,69 +403,22 @@ handle(struct worker *w, enum worker_event event, json_t *frame)
 	w->state = step.next;
 	if (step.next != before) {
 		if (before == WORKER_STARTING)
-			pool->starting--;
+			worker_pool_count_starting(pool, -1);
 		set_deadline(w);
 	} else if (event == WORKER_EV_DEADLINE) {
 		set_deadline(w);
 	}
 	act(w, step.action, event, frame); /* may free w */
 	if (before == WORKER_STARTING)
-		fill_soon(pool);
+		worker_pool_fill(pool);
 }
 
 /* --- for the jobs --------------------------------------------------------- */
-
-static void
-on_fill(evutil_socket_t fd, short what, void *arg)
-{
-	struct worker_pool *pool = arg;
-	struct worker *w = TAILQ_FIRST(&pool->queue);
-
-	(void)fd;
-	(void)what;
-	if (w != NULL && pool->starting < WORKERS_STARTING)
-		handle(w, WORKER_EV_SLOT, NULL);
-	fill_soon(pool);
-}
-
-struct worker_pool *
-worker_pool_new(struct supervisor *sv)
-{
-	struct worker_pool *pool = calloc(1, sizeof *pool);
-
-	if (pool == NULL || (pool->fill = event_new(sv->base, -1, 0, on_fill, pool)) == NULL) {
-		free(pool);
-		return NULL;
-	}
-	pool->sv = sv;
-	RB_INIT(&pool->tree);
-	TAILQ_INIT(&pool->queue);
-	return pool;
-}
-
-void
-worker_pool_free(struct worker_pool *pool)
-{
-	struct worker *w;
-
-	if (pool == NULL)
-		return;
-	while ((w = RB_MIN(worker_tree, &pool->tree)) != NULL) {
-		if (w->child != NULL) {
-			child_kill(w->child, SIGKILL);
-			child_reap(w->child);
-		}
-		worker_free(w);
-	}
-	event_free(pool->fill);
-	free(pool);
-}
 
 struct worker *
 worker_new(struct supervisor *sv, const struct worker_job *job, void *owner, const char *title,
     const char *escrow_id, int64_t limit_ms)
 {
-	struct worker_pool *pool = sv->workers;
 	struct worker *w = calloc(1, sizeof *w);
 
 	if (w == NULL || (w->deadline = evtimer_new(sv->base, on_deadline, w)) == NULL) {
@@ -534,13 +429,9 @@ worker_new(struct supervisor *sv, const struct worker_job *job, void *owner, con
 	w->job = job;
 	w->owner = owner;
 	w->limit_ms = limit_ms;
-	w->generation = ++pool->last_generation;
 	snprintf(w->title, sizeof w->title, "%s", title);
 	snprintf(w->escrow_id, sizeof w->escrow_id, "%s", escrow_id != NULL ? escrow_id : "");
-	RB_INSERT(worker_tree, &pool->tree, w);
-	TAILQ_INSERT_TAIL(&pool->queue, w, queue);
-	pool->count++;
-	fill_soon(pool);
+	worker_pool_add(w);
 	return w;
 }
 
@@ -548,14 +439,6 @@ uint64_t
 worker_generation(const struct worker *w)
 {
 	return w->generation;
-}
-
-struct worker *
-worker_find(struct worker_pool *pool, uint64_t generation)
-{
-	struct worker key = {.generation = generation};
-
-	return RB_FIND(worker_tree, &pool->tree, &key);
 }
 
 void
@@ -594,25 +477,13 @@ worker_reject(struct worker *w, const char *why)
 {
 	if (w->why[0] == '\0')
 		snprintf(w->why, sizeof w->why, "it said what cannot be: %s", why);
-	handle(w, WORKER_EV_GARBAGE, NULL);
+	worker_handle(w, WORKER_EV_GARBAGE, NULL);
 }
 
 void
 worker_stop(struct worker *w)
 {
-	handle(w, WORKER_EV_STOP, NULL);
-}
-
-void
-worker_stop_all(struct worker_pool *pool)
-{
-	struct worker *w, *next;
-
-	/* first those that wait: each ends at once, and no place is left for one of them to start in */
-	while ((w = TAILQ_FIRST(&pool->queue)) != NULL)
-		worker_stop(w);
-	RB_FOREACH_SAFE(w, worker_tree, &pool->tree, next)
-		worker_stop(w);
+	worker_handle(w, WORKER_EV_STOP, NULL);
 }
 
 void
@@ -633,10 +504,4 @@ worker_describe_end(const struct worker_end *end, char *out, size_t size)
 		    holder != NULL ? holder : "another process");
 	else
 		snprintf(out, size, "the worker was stopped");
-}
-
-int
-worker_count(const struct worker_pool *pool)
-{
-	return pool->count;
 }
