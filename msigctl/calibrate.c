@@ -111,7 +111,6 @@ add_step(struct table *table, const json_t *step)
 	int64_t failed = member_int(step, "failed", 0), setup_ms = member_int(step, "setup_ms", -1);
 	char text[TEXT_TIME] = "-";
 
-	table_line(table);
 	if (setup_ms >= 0)
 		text_elapsed(setup_ms, text, sizeof text);
 	table_cell(table, 3, text);
@@ -130,13 +129,8 @@ show_steps(const json_t *steps)
 		{"STAGGER", COLUMN_RIGHT}, {"TRIALS", COLUMN_RIGHT}, {"FAILED", COLUMN_RIGHT}, {"SET-UP", COLUMN_RIGHT},
 		{"ERROR", COLUMN_CUT}, {0},
 	};
-	struct table *table = table_new(columns);
-	const json_t *step;
-	size_t i;
 
-	json_array_foreach(steps, i, step)
-		add_step(table, step);
-	table_print(table);
+	table_of(columns, steps, add_step);
 }
 
 static void

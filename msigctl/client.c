@@ -277,6 +277,23 @@ client_call(const struct context *context, const char *method, json_t *params, i
 }
 
 enum exit_status
+client_show(const struct context *context, const char *method, json_t *params, int timeout_ms,
+    void (*show)(const struct context *context, const json_t *result, const void *arg), const void *arg)
+{
+	json_t *result;
+	enum exit_status status = client_call(context, method, params, timeout_ms, &result);
+
+	if (status != STATUS_DONE)
+		return status;
+	if (context->json)
+		say_json(result);
+	else
+		show(context, result, arg);
+	json_decref(result);
+	return STATUS_DONE;
+}
+
+enum exit_status
 client_get(const struct context *context, const char *path, char **text)
 {
 	CURL *curl = client_handle(context, path);

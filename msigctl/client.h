@@ -23,6 +23,11 @@ enum { CLIENT_QUICK_MS = 30 * 1000, CLIENT_CANCEL_MS = 2 * 60 * 1000, CLIENT_SLO
 enum exit_status client_call(const struct context *context, const char *method, json_t *params,
     int timeout_ms, json_t **result);
 
+/* Calls a method, as client_call(), and prints its result: with -j as it is, else
+ * as show does. arg is for show. */
+enum exit_status client_show(const struct context *context, const char *method, json_t *params, int timeout_ms,
+    void (*show)(const struct context *context, const json_t *result, const void *arg), const void *arg);
+
 /* While an answer is waited for, tick is called about ten times a second, from
  * now on; NULL: no more. */
 void client_on_wait(void (*tick)(void *user), void *user);

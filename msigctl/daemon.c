@@ -109,11 +109,13 @@ add_members(struct table *table, const char *prefix, const json_t *object)
 }
 
 static void
-show_info(const json_t *info)
+show_info(const struct context *context, const json_t *info, const void *arg)
 {
 	static const struct column columns[] = {{"", COLUMN_WHOLE}, {"", COLUMN_WHOLE}, {0}};
 	struct table *table = table_new(columns);
 
+	(void)context;
+	(void)arg;
 	table_no_headings(table);
 	add_members(table, "", info);
 	table_print(table);
@@ -122,18 +124,8 @@ show_info(const json_t *info)
 enum exit_status
 info_run(const struct context *context, const struct arguments *arguments)
 {
-	json_t *result;
-	enum exit_status status = client_call(context, "get_info", json_object(), CLIENT_QUICK_MS, &result);
-
 	(void)arguments;
-	if (status != STATUS_DONE)
-		return status;
-	if (context->json)
-		say_json(result);
-	else
-		show_info(result);
-	json_decref(result);
-	return STATUS_DONE;
+	return client_show(context, "get_info", json_object(), CLIENT_QUICK_MS, show_info, NULL);
 }
 
 static void
@@ -202,51 +194,48 @@ show_keys(const char *intro, const json_t *keys)
 	putchar('\n');
 }
 
+static void
+show_reload(const struct context *context, const json_t *result, const void *arg)
+{
+	const json_t *changed = json_object_get(result, "changed"), *restart = json_object_get(result, "restart_needed");
+
+	(void)arg;
+	if (context->quiet)
+		return;
+	show_keys("changed:", changed);
+	show_keys("changed only after a restart of msigd:", restart);
+	if (json_array_size(changed) + json_array_size(restart) == 0)
+		puts("nothing has changed");
+}
+
 enum exit_status
 reload_run(const struct context *context, const struct arguments *arguments)
 {
-	json_t *result;
-	enum exit_status status = client_call(context, "reload", json_object(), CLIENT_QUICK_MS, &result);
-	const json_t *changed, *restart;
-
 	(void)arguments;
-	if (status != STATUS_DONE)
-		return status;
-	changed = json_object_get(result, "changed");
-	restart = json_object_get(result, "restart_needed");
-	if (context->json) {
-		say_json(result);
-	} else if (!context->quiet) {
-		show_keys("changed:", changed);
-		show_keys("changed only after a restart of msigd:", restart);
-		if (json_array_size(changed) + json_array_size(restart) == 0)
-			puts("nothing has changed");
-	}
-	json_decref(result);
-	return STATUS_DONE;
+	return client_show(context, "reload", json_object(), CLIENT_QUICK_MS, show_reload, NULL);
+}
+
+static void
+show_stop(const struct context *context, const json_t *result, const void *drain)
+{
+	long long workers = member_int(result, "workers", 0);
+
+	if (context->quiet)
+		return;
+	if (workers == 0)
+		puts("msigd is stopping; nothing is under way");
+	else
+		say(stdout, "msigd is stopping once %lld worker%s ended%s\n", workers, workers == 1 ? " has" : "s have",
+		    *(const bool *)drain ? "" : ", each at its next step; what is not finished then is begun anew at the next start");
 }
 
 enum exit_status
 stop_run(const struct context *context, const struct arguments *arguments)
 {
 	bool drain = arguments_has(arguments, "drain");
-	json_t *params = json_object(), *result;
-	enum exit_status status;
-	long long workers;
+	json_t *params = json_object();
 
 	if (drain)
 		json_object_set_new(params, "drain", json_true());
-	status = client_call(context, "stop", params, CLIENT_QUICK_MS, &result);
-	if (status != STATUS_DONE)
-		return status;
-	workers = member_int(result, "workers", 0);
-	if (context->json)
-		say_json(result);
-	else if (!context->quiet && workers == 0)
-		puts("msigd is stopping; nothing is under way");
-	else if (!context->quiet)
-		say(stdout, "msigd is stopping once %lld worker%s ended%s\n", workers, workers == 1 ? " has" : "s have",
-		    drain ? "" : ", each at its next step; what is not finished then is begun anew at the next start");
-	json_decref(result);
-	return STATUS_DONE;
+	return client_show(context, "stop", params, CLIENT_QUICK_MS, show_stop, &drain);
 }

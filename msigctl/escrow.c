@@ -286,21 +286,11 @@ list_params(const struct context *context, const struct arguments *arguments)
 }
 
 static void
-list_show(const struct context *context, const struct arguments *arguments, const json_t *escrows, const char *next)
+list_show(const struct context *context, const json_t *result, const void *arg)
 {
-	const char *phase = arguments_value(arguments, "phase");
-	const json_t *escrow;
-	size_t i;
+	const char *phase = arg, *next = member_text(result, "next");
 
-	if (context->quiet) {
-		json_array_foreach(escrows, i, escrow)
-			say(stdout, "%s\n", member_text(escrow, "escrow_id"));
-		return;
-	}
-	if (json_array_size(escrows) == 0)
-		hint(context, "there are none");
-	else
-		escrow_view_list(escrows);
+	escrow_view_list(context, json_object_get(result, "escrows"));
 	if (next[0] != '\0')
 		hint(context, "there are more: msigctl list%s%s --after %s", phase != NULL ? " --phase " : "",
 		    phase != NULL ? phase : "", next);
@@ -309,20 +299,19 @@ list_show(const struct context *context, const struct arguments *arguments, cons
 enum exit_status
 list_run(const struct context *context, const struct arguments *arguments)
 {
-	json_t *params = list_params(context, arguments), *result;
-	enum exit_status status;
+	json_t *params = list_params(context, arguments);
 
 	if (params == NULL)
 		return STATUS_USAGE;
-	status = client_call(context, "list_escrows", params, CLIENT_QUICK_MS, &result);
-	if (status != STATUS_DONE)
-		return status;
-	if (context->json)
-		say_json(result);
-	else
-		list_show(context, arguments, json_object_get(result, "escrows"), member_text(result, "next"));
-	json_decref(result);
-	return STATUS_DONE;
+	return client_show(context, "list_escrows", params, CLIENT_QUICK_MS, list_show, arguments_value(arguments, "phase"));
+}
+
+static void
+change_show(const struct context *context, const json_t *escrow, const void *arg)
+{
+	(void)arg;
+	if (!context->quiet)
+		escrow_view(escrow);
 }
 
 /* retry and cancel: a method that takes an id and answers with the escrow. */
@@ -330,18 +319,10 @@ static enum exit_status
 change_escrow(const struct context *context, const struct arguments *arguments, const char *method, int timeout_ms)
 {
 	char id[UUID_TEXT];
-	json_t *escrow;
-	enum exit_status status;
 
 	if (!arguments_uuid(context, "ID", arguments_positional(arguments, 0), id))
 		return STATUS_USAGE;
-	status = client_call(context, method, json_pack("{s:s}", "escrow_id", id), timeout_ms, &escrow);
-	if (status != STATUS_DONE)
-		return status;
-	if (context->json || !context->quiet)
-		show_escrow(context, escrow);
-	json_decref(escrow);
-	return STATUS_DONE;
+	return client_show(context, method, json_pack("{s:s}", "escrow_id", id), timeout_ms, change_show, NULL);
 }
 
 enum exit_status

@@ -126,31 +126,30 @@ are_assigned(const json_t *participants)
 }
 
 static void
+add_participant(struct table *table, const json_t *party)
+{
+	char completed[256];
+
+	completed_text(json_object_get(party, "completed"), completed, sizeof completed);
+	table_cell(table, 0, member_text(party, "role"));
+	table_cell(table, 1, member_text(party, "kind"));
+	table_cell(table, 2, member_text(party, "endpoint"));
+	table_cell(table, 3, member_text(party, "wallet"));
+	table_cell(table, 4, completed);
+}
+
+static void
 print_participants(const json_t *participants)
 {
 	static const struct column columns[] = {
 		{"ROLE", COLUMN_WHOLE}, {"KIND", COLUMN_WIDE}, {"ENDPOINT", COLUMN_WHOLE},
 		{"WALLET", COLUMN_CUT}, {"DONE", COLUMN_WHOLE}, {0},
 	};
-	struct table *table;
-	const json_t *party;
-	size_t i;
 
 	if (!are_assigned(participants))
 		return;
-	table = table_new(columns);
-	json_array_foreach(participants, i, party) {
-		char completed[256];
-		completed_text(json_object_get(party, "completed"), completed, sizeof completed);
-		table_line(table);
-		table_cell(table, 0, member_text(party, "role"));
-		table_cell(table, 1, member_text(party, "kind"));
-		table_cell(table, 2, member_text(party, "endpoint"));
-		table_cell(table, 3, member_text(party, "wallet"));
-		table_cell(table, 4, completed);
-	}
 	putchar('\n');
-	table_print(table);
+	table_of(columns, participants, add_participant);
 }
 
 static void
@@ -208,31 +207,30 @@ escrow_view(const json_t *escrow)
 		print_wallets(json_object_get(escrow, "wallets"), member_text(escrow, "address"));
 }
 
+static void
+add_escrow(struct table *table, const json_t *escrow)
+{
+	const char *phase = member_text(escrow, "phase"), *reason = member_text(escrow, "reason");
+	char age[TEXT_TIME], took[TEXT_TIME] = "";
+
+	text_age(member_int(escrow, "created_at", 0), clock_wall_ms(), age, sizeof age);
+	if (member_int(escrow, "finalized_at", 0) > 0)
+		duration_format(member_int(escrow, "elapsed_ms", 0), took, sizeof took);
+	table_cell(table, 0, member_text(escrow, "escrow_id"));
+	table_cell_colour(table, 1, phase, phase_colour(phase));
+	table_cell(table, 2, age);
+	table_cell(table, 3, took);
+	table_cell(table, 4, member_text(escrow, "label"));
+	table_cell(table, 5, reason[0] != '\0' ? reason : member_text(escrow, "status"));
+}
+
 void
-escrow_view_list(const json_t *escrows)
+escrow_view_list(const struct context *context, const json_t *escrows)
 {
 	static const struct column columns[] = {
 		{"ESCROW", COLUMN_WHOLE}, {"PHASE", COLUMN_WHOLE}, {"OPENED", COLUMN_WHOLE}, {"TOOK", COLUMN_WIDE_RIGHT},
 		{"LABEL", COLUMN_CUT}, {"STATUS", COLUMN_CUT}, {0},
 	};
-	struct table *table = table_new(columns);
-	const json_t *escrow;
-	size_t i;
 
-	json_array_foreach(escrows, i, escrow) {
-		const char *phase = member_text(escrow, "phase"), *reason = member_text(escrow, "reason");
-		int64_t finalized = member_int(escrow, "finalized_at", 0);
-		char age[TEXT_TIME], took[TEXT_TIME] = "";
-		text_age(member_int(escrow, "created_at", 0), clock_wall_ms(), age, sizeof age);
-		if (finalized > 0)
-			duration_format(member_int(escrow, "elapsed_ms", 0), took, sizeof took);
-		table_line(table);
-		table_cell(table, 0, member_text(escrow, "escrow_id"));
-		table_cell_colour(table, 1, phase, phase_colour(phase));
-		table_cell(table, 2, age);
-		table_cell(table, 3, took);
-		table_cell(table, 4, member_text(escrow, "label"));
-		table_cell(table, 5, reason[0] != '\0' ? reason : member_text(escrow, "status"));
-	}
-	table_print(table);
+	table_of_named(context, columns, escrows, "escrow_id", "there are none", add_escrow);
 }

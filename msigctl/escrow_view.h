@@ -4,13 +4,14 @@
 
 #include <jansson.h>
 
+#include "msigctl/command.h"
 #include "msigctl/terminal.h"
 
 /* Prints get_escrow's answer; with refresh, also what the wallets tell. */
 void escrow_view(const json_t *escrow);
 
-/* Prints a table of such answers. */
-void escrow_view_list(const json_t *escrows);
+/* Prints a table of such answers, or with -q their ids. */
+void escrow_view_list(const struct context *context, const json_t *escrows);
 
 /* Green for Ready, red for Failed; phase is its name. */
 enum colour phase_colour(const char *phase);

@@ -24,7 +24,6 @@ add_endpoint(struct table *table, const json_t *endpoint)
 	int64_t since = member_int(endpoint, "since", 0), rtt = member_int(endpoint, "last_rtt_ms", -1);
 	char text[TEXT_TIME] = "-", note[128];
 
-	table_line(table);
 	table_cell(table, 0, member_text(endpoint, "name"));
 	table_cell_colour(table, 1, state, state_colour(state));
 	if (since > 0)
@@ -42,64 +41,42 @@ add_endpoint(struct table *table, const json_t *endpoint)
 }
 
 static void
-show_endpoints(const struct context *context, const json_t *endpoints)
+show_endpoints(const struct context *context, const json_t *endpoints, const void *arg)
 {
 	static const struct column columns[] = {
 		{"NAME", COLUMN_WHOLE}, {"STATE", COLUMN_WHOLE}, {"FOR", COLUMN_RIGHT}, {"ROLE", COLUMN_WHOLE},
 		{"LEASES", COLUMN_WIDE_RIGHT}, {"FAILED", COLUMN_RIGHT}, {"RTT", COLUMN_WIDE_RIGHT}, {"KIND", COLUMN_WIDE},
 		{"URL", COLUMN_WHOLE}, {"NOTE", COLUMN_CUT}, {0},
 	};
-	struct table *table = table_new(columns);
-	const json_t *endpoint;
-	size_t i;
 
-	json_array_foreach(endpoints, i, endpoint) {
-		if (context->quiet)
-			say(stdout, "%s\n", member_text(endpoint, "name"));
-		else
-			add_endpoint(table, endpoint);
-	}
-	table_print(table);
-	if (json_array_size(endpoints) == 0)
-		hint(context, "msigd has no endpoints");
+	(void)arg;
+	table_of_named(context, columns, endpoints, "name", "msigd has no endpoints", add_endpoint);
 }
 
 enum exit_status
 endpoints_run(const struct context *context, const struct arguments *arguments)
 {
-	json_t *result;
-	enum exit_status status = client_call(context, "get_endpoints", json_object(), CLIENT_QUICK_MS, &result);
-
 	(void)arguments;
-	if (status != STATUS_DONE)
-		return status;
-	if (context->json)
-		say_json(result);
-	else
-		show_endpoints(context, result);
-	json_decref(result);
-	return STATUS_DONE;
+	return client_show(context, "get_endpoints", json_object(), CLIENT_QUICK_MS, show_endpoints, NULL);
+}
+
+static void
+show_endpoint(const struct context *context, const json_t *endpoint, const void *arg)
+{
+	(void)arg;
+	if (!context->quiet)
+		say(stdout, "endpoint %s is %s\n", member_text(endpoint, "name"), member_text(endpoint, "state"));
 }
 
 enum exit_status
 endpoint_run(const struct context *context, const struct arguments *arguments)
 {
 	const char *name = arguments_positional(arguments, 0), *state = arguments_positional(arguments, 1);
-	enum exit_status status;
-	json_t *result;
 
 	if (strcmp(state, "in") != 0 && strcmp(state, "out") != 0) {
 		complain(context, "\"%s\": not in or out", state);
 		return STATUS_USAGE;
 	}
-	status = client_call(context, "set_endpoint", json_pack("{s:s, s:s}", "name", name, "state", state),
-	    CLIENT_QUICK_MS, &result);
-	if (status != STATUS_DONE)
-		return status;
-	if (context->json)
-		say_json(result);
-	else if (!context->quiet)
-		say(stdout, "endpoint %s is %s\n", member_text(result, "name"), member_text(result, "state"));
-	json_decref(result);
-	return STATUS_DONE;
+	return client_show(context, "set_endpoint", json_pack("{s:s, s:s}", "name", name, "state", state), CLIENT_QUICK_MS,
+	    show_endpoint, NULL);
 }

@@ -30,7 +30,6 @@ add_session(struct table *table, const json_t *session)
 	int64_t now = clock_wall_ms(), uses = member_int(session, "uses", 0);
 	char age[TEXT_TIME], endpoints[256];
 
-	table_line(table);
 	table_cell(table, 0, member_text(session, "escrow_id"));
 	text_age(member_int(session, "since", 0), now, age, sizeof age);
 	table_cell(table, 1, age);
@@ -42,60 +41,38 @@ add_session(struct table *table, const json_t *session)
 }
 
 static void
-show_sessions(const struct context *context, const json_t *sessions)
+show_sessions(const struct context *context, const json_t *sessions, const void *arg)
 {
 	static const struct column columns[] = {
 		{"ESCROW", COLUMN_WHOLE}, {"SINCE", COLUMN_WHOLE}, {"LAST USED", COLUMN_WHOLE}, {"USES", COLUMN_RIGHT},
 		{"ENDPOINTS", COLUMN_CUT}, {0},
 	};
-	struct table *table = table_new(columns);
-	const json_t *session;
-	size_t i;
 
-	json_array_foreach(sessions, i, session) {
-		if (context->quiet)
-			say(stdout, "%s\n", member_text(session, "escrow_id"));
-		else
-			add_session(table, session);
-	}
-	table_print(table);
-	if (json_array_size(sessions) == 0)
-		hint(context, "there are none");
+	(void)arg;
+	table_of_named(context, columns, sessions, "escrow_id", "there are none", add_session);
 }
 
 enum exit_status
 sessions_run(const struct context *context, const struct arguments *arguments)
 {
-	json_t *result;
-	enum exit_status status = client_call(context, "get_sessions", json_object(), CLIENT_QUICK_MS, &result);
-
 	(void)arguments;
-	if (status != STATUS_DONE)
-		return status;
-	if (context->json)
-		say_json(result);
-	else
-		show_sessions(context, result);
-	json_decref(result);
-	return STATUS_DONE;
+	return client_show(context, "get_sessions", json_object(), CLIENT_QUICK_MS, show_sessions, NULL);
+}
+
+static void
+show_closed(const struct context *context, const json_t *result, const void *id)
+{
+	(void)result;
+	if (!context->quiet)
+		say(stdout, "the session of escrow %s is closed\n", (const char *)id);
 }
 
 enum exit_status
 close_run(const struct context *context, const struct arguments *arguments)
 {
 	char id[UUID_TEXT];
-	json_t *result;
-	enum exit_status status;
 
 	if (!arguments_uuid(context, "ID", arguments_positional(arguments, 0), id))
 		return STATUS_USAGE;
-	status = client_call(context, "close_session", json_pack("{s:s}", "escrow_id", id), CLIENT_CANCEL_MS, &result);
-	if (status != STATUS_DONE)
-		return status;
-	if (context->json)
-		say_json(result);
-	else if (!context->quiet)
-		say(stdout, "the session of escrow %s is closed\n", id);
-	json_decref(result);
-	return STATUS_DONE;
+	return client_show(context, "close_session", json_pack("{s:s}", "escrow_id", id), CLIENT_CANCEL_MS, show_closed, id);
 }

@@ -44,10 +44,12 @@ print_queue(const json_t *queue)
 }
 
 static void
-print_overview(const json_t *result)
+show_overview(const struct context *context, const json_t *result, const void *arg)
 {
 	char line[256];
 
+	(void)context;
+	(void)arg;
 	counts_text(json_object_get(result, "escrows"), line, sizeof line);
 	print_property("escrows", line);
 	print_queue(json_object_get(result, "queue"));
@@ -62,15 +64,5 @@ print_overview(const json_t *result)
 enum exit_status
 status_overview(const struct context *context)
 {
-	json_t *result;
-	enum exit_status status = client_call(context, "get_status", json_object(), CLIENT_QUICK_MS, &result);
-
-	if (status != STATUS_DONE)
-		return status;
-	if (context->json)
-		say_json(result);
-	else
-		print_overview(result);
-	json_decref(result);
-	return STATUS_DONE;
+	return client_show(context, "get_status", json_object(), CLIENT_QUICK_MS, show_overview, NULL);
 }

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "msigctl/command.h"
 #include "msigctl/output.h"
 #include "msigctl/text.h"
 
@@ -91,6 +90,37 @@ table_print(struct table *table)
 	scols_print_table(table->table);
 	scols_unref_table(table->table);
 	free(table);
+}
+
+void
+table_of(const struct column *columns, const json_t *list, void (*add)(struct table *table, const json_t *thing))
+{
+	struct table *table = table_new(columns);
+	const json_t *thing;
+	size_t i;
+
+	json_array_foreach(list, i, thing) {
+		table_line(table);
+		add(table, thing);
+	}
+	table_print(table);
+}
+
+void
+table_of_named(const struct context *context, const struct column *columns, const json_t *list, const char *key,
+    const char *none, void (*add)(struct table *table, const json_t *thing))
+{
+	const json_t *thing;
+	size_t i;
+
+	if (json_array_size(list) == 0) {
+		hint(context, "%s", none);
+	} else if (context->quiet) {
+		json_array_foreach(list, i, thing)
+			say(stdout, "%s\n", member_text(thing, key));
+	} else {
+		table_of(columns, list, add);
+	}
 }
 
 void

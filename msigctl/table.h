@@ -5,9 +5,11 @@
 #ifndef MSIGCTL_TABLE_H
 #define MSIGCTL_TABLE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "msigctl/command.h"
 #include "msigctl/terminal.h"
 
 enum column_kind {
@@ -40,6 +42,14 @@ void table_cell_number(struct table *table, size_t column, long long number);
 
 /* Prints to standard output and frees it. */
 void table_print(struct table *table);
+
+/* Prints a table with a line for each thing in list; add sets its cells. */
+void table_of(const struct column *columns, const json_t *list, void (*add)(struct table *table, const json_t *thing));
+
+/* The same for what a command lists: with -q only the things' names, which are in
+ * their member key; a hint when there are none. */
+void table_of_named(const struct context *context, const struct column *columns, const json_t *list, const char *key,
+    const char *none, void (*add)(struct table *table, const json_t *thing));
 
 /* "name        text", the name in a column of its own: for one thing with many
  * properties. Nothing is printed when text is "". */

@@ -4,11 +4,14 @@ import os
 import re
 import select
 import subprocess
+import threading
+import time
 
 import pexpect
 import pytest
 
-from harness import LIMIT, STAGE, together, wait_for
+from harness import STAGE
+from machine import LIMIT, together, wait_for
 
 SOME_ID = "123e4567-e89b-42d3-a456-426614174000"
 DONE, REFUSED, USAGE, NO_DAEMON, TIMED_OUT = range(5)
@@ -24,6 +27,11 @@ def one_document(said):
     document, end = json.JSONDecoder().raw_decode(said.stdout)
     assert said.stdout[end:].strip() == ""
     return document
+
+
+def on_terminal(m, *args, **environment):
+    return pexpect.spawn(str(STAGE / "bin/msigctl"), ["-s", str(m.socket), *args], timeout=LIMIT, encoding="utf-8",
+                         env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", **environment}, dimensions=(24, 100))
 
 
 def test_commands_that_work_are_done(m, folder):
@@ -132,8 +140,7 @@ def test_watch_shows_events_as_they_come(m):
 
 def test_wait_shows_progress_on_a_terminal(msigd, rpcs):
     m = msigd(rpcs)
-    child = pexpect.spawn(str(STAGE / "bin/msigctl"), ["-s", str(m.socket), "open", "--wait"], timeout=LIMIT, encoding="utf-8",
-                          env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", "COLUMNS": "100"}, dimensions=(24, 100))
+    child = on_terminal(m, "open", "--wait")
     child.expect("Exchanging")
     child.expect(pexpect.EOF)
     shown = child.before
@@ -141,3 +148,37 @@ def test_wait_shows_progress_on_a_terminal(msigd, rpcs):
     assert child.exitstatus == DONE
     address = m.api("list_escrows")["escrows"][0]["address"]
     assert address in shown and "\r" in shown
+
+
+def test_calibrate_shows_progress_on_a_terminal(msigd, rpcs, proxy):
+    # a trial whose create_wallet is refused costs nothing, and takes as long as that is held back
+    go_on = [threading.Event(), threading.Event()]
+
+    def rule(method, _params, nth):
+        if method != "create_wallet":
+            return None
+        if nth <= len(go_on):
+            go_on[nth - 1].wait(10)
+        else:
+            time.sleep(0.5)  # a line would be drawn after 0.3 s
+        return {"error": {"code": -1, "message": "none today"}}
+    m = msigd([proxy(rpc, rule) for rpc in rpcs])
+    child = on_terminal(m, "calibrate", "--trials", "1")
+    for _ in range(3):  # once it is drawn again and again, events are followed too
+        child.expect(r"\r[0-9.]+ s  calibrate: the first trial\033\[K")
+    go_on[0].set()
+    child.expect(r"\r[0-9.]+ s  calibrate: stagger 0 ms, trial 1 of 1: error: [^\r]*create_wallet[^\r]*\033\[K")
+    go_on[1].set()
+    child.expect(pexpect.EOF)
+    # the line is gone before the table comes
+    assert "\r\033[KSTAGGER" in child.before
+    child.close()
+    assert child.exitstatus == REFUSED
+    piped = m.ctl("calibrate", "--trials", "1")
+    assert piped.returncode == REFUSED and piped.stdout.startswith("STAGGER") and piped.stderr == ""
+    for args, term in ((["-q"], "xterm"), ([], "dumb")):
+        quiet = on_terminal(m, *args, "calibrate", "--trials", "1", TERM=term)
+        quiet.expect(pexpect.EOF)
+        assert "\033" not in quiet.before and "the first trial" not in quiet.before
+        quiet.close()
+        assert quiet.exitstatus == REFUSED

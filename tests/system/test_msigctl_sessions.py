@@ -1,14 +1,16 @@
 """msigctl on spare wallets and sessions: sessions, close, status --refresh,
 endpoints. A line on the terminal while the wallets are opened, and only there."""
 import json
-import os
 import re
 import signal
 
 import pexpect
 import pytest
 
-from harness import LIMIT, ROLES, STAGE, start_wallet_rpcs, wait_for
+from harness import ROLES
+from machine import wait_for
+from wallet_rpcs import start_wallet_rpcs
+from test_msigctl import on_terminal
 
 SOME_ID = "123e4567-e89b-42d3-a456-426614174000"
 DONE, REFUSED, USAGE, NO_DAEMON = range(4)
@@ -39,11 +41,6 @@ def table(said):
     """{first cell: line} of what was printed as a table."""
     assert said.returncode == DONE and said.stderr == "", said
     return {line.split()[0]: line for line in said.stdout.splitlines() if line}
-
-
-def on_terminal(m, *args, **environment):
-    return pexpect.spawn(str(STAGE / "bin/msigctl"), ["-s", str(m.socket), *args], timeout=LIMIT, encoding="utf-8",
-                         env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", **environment}, dimensions=(24, 100))
 
 
 def test_sessions_are_listed_and_closed(m, escrow):
