@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import Msigd, Proxy, WalletRpc, start_wallet_rpcs, wait_for
+from harness import Msigd
+from machine import free_ports, processes, wait_for
+from wallet_rpcs import Proxy, WalletRpc, start_wallet_rpcs
 
 # Places that are the machine's, not the tests'.
 ELSEWHERE = [Path(p).expanduser() for p in ("/run/msigd", "/var/lib/msigd", "/run/lock/msigd", "~/.bitmonero", "~/.shared-ringdb")]
@@ -55,13 +57,13 @@ def root():
 def nothing_left(root, request):
     """Set up before, and so looks after, everything else of a test."""
     places = [root, *stages()]
-    before, files = set(harness.processes(*places)), (installed(), [p for p in ELSEWHERE if p.exists()])
+    before, files = set(processes(*places)), (installed(), [p for p in ELSEWHERE if p.exists()])
     yield
     left = {}
 
     def ended():
         nonlocal left
-        left = {pid: what for pid, what in harness.processes(*places).items() if pid not in before}
+        left = {pid: what for pid, what in processes(*places).items() if pid not in before}
         return not left
     try:
         wait_for(ended, "the end of what the test started", limit=3)
@@ -143,7 +145,7 @@ def rpcs(root):
 @pytest.fixture(scope="session")
 def dead():
     """An endpoint where nobody listens."""
-    return harness.section("dead", f"http://127.0.0.1:{harness.free_ports()}")
+    return harness.section("dead", f"http://127.0.0.1:{free_ports()}")
 
 
 # --- clients that are slow on purpose -------------------------------------------------
@@ -152,7 +154,7 @@ class SlowClients:
     """An msigd, and clients of it that stop in the middle of what they do."""
 
     def __init__(self, folder):
-        self.msigd = Msigd(folder, [harness.section("dead", f"http://127.0.0.1:{harness.free_ports()}")]).start()
+        self.msigd = Msigd(folder, [harness.section("dead", f"http://127.0.0.1:{free_ports()}")]).start()
         self.halves = {what: self._half(text) for what, text in {
             "a connection that says nothing": b"", "half a line": b"POST /json_r", "half a header": b"POST /json_rpc HTTP/1.1\r\nHost: x\r\n",
             "half a body": b'POST /json_rpc HTTP/1.1\r\nContent-Length: 1000\r\n\r\n{"jsonrpc"'}.items()}

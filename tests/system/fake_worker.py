@@ -53,7 +53,7 @@ def main():
     if MODE == "other version":
         send({"type": "hello", "protocol": 99})
         time.sleep(1000)
-    send({"type": "hello", "protocol": 4})
+    send({"type": "hello", "protocol": 5})
     start = receive()
     base = {"generation": start["generation"]}
     if start["job"] == "tend" and MODE == "finds it busy":

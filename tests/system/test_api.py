@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import ApiError, UnixConnection, together, wait_for
+from harness import ApiError, UnixConnection
+from machine import together, wait_for
 
 PARSE, REQUEST, METHOD, PARAMS = -32700, -32600, -32601, -32602
 NO_ESCROW, NO_ENDPOINT, CONFLICT, WRONG_PHASE, QUEUE_FULL, NOT_AVAILABLE = 1, 2, 3, 4, 5, 6

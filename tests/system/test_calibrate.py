@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from harness import LIMIT, ROLES, ApiError, Store, UnixConnection, free_ports, look_at_wallet, section, together, wait_for
+from harness import ROLES, ApiError, Store, UnixConnection, look_at_wallet, section
+from machine import LIMIT, free_ports, together, wait_for
 
 BUSY, STOPPING, NOT_CALIBRATED = 11, 8, 14
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import LIMIT, ROLES, ApiError, descendants, processes, section, wait_for
+from harness import ROLES, ApiError, section
+from machine import LIMIT, descendants, processes, wait_for
 from test_worker import fake, with_worker  # noqa: F401  # pylint: disable=unused-import
 
 STOPPING = 8

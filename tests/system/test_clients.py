@@ -5,7 +5,8 @@ import resource
 import socket
 import time
 
-from harness import UnixConnection, together, wait_for
+from harness import UnixConnection
+from machine import together, wait_for
 from test_api import memory_kb
 
 

@@ -3,7 +3,8 @@ import fcntl
 import signal
 import subprocess
 
-from harness import free_ports, section, wait_for
+from harness import section
+from machine import free_ports, wait_for
 
 
 def test_program_that_is_no_wallet_rpc_is_told(msigd, folder):

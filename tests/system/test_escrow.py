@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import (CALLS, LIMIT, ROLES, STAGE_SANITIZED, Store, descendants, free_ports, look_at_wallet, make_certificate, section,
-                     together, wait_for)
+from harness import CALLS, ROLES, STAGE_SANITIZED, Store, look_at_wallet, section
+from machine import LIMIT, descendants, free_ports, together, wait_for
+from wallet_rpcs import make_certificate
 
 SOME_ID = "123e4567-e89b-42d3-a456-426614174000"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import free_ports, wait_for
+from machine import free_ports, wait_for
 
 LISTENS = """#!/usr/bin/python3 -S
 import re, socket, sys, time

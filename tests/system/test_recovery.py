@@ -4,7 +4,8 @@ import os
 import signal
 import threading
 
-from harness import LIMIT, Store, alive, descendants, free_ports, look_at_wallet, section, wait_for
+from harness import Store, look_at_wallet, section
+from machine import LIMIT, alive, descendants, free_ports, wait_for
 
 
 def hold(method, nth=1):

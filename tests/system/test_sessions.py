@@ -1,13 +1,17 @@
 """Sessions: the wallets of a Ready escrow kept open, for as long as there is room."""
 import os
 import re
+import shutil
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from harness import ApiError, free_ports, section, start_wallet_rpcs, together, wait_for
+from harness import ROLES, STAGE, ApiError, section
+from machine import free_ports, together, wait_for
+from wallet_rpcs import start_wallet_rpcs
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +135,7 @@ def test_the_least_recently_used_goes_first(msigd, folder):
         refresh(m, first)           # now the second is the one not used for longest
         third = open_ready(m)       # needs the last three: then none would be left
         wait_sessions(m, first, third)
-        assert metric(m, "sessions_evicted") == 1
+        wait_for(lambda: metric(m, "sessions_evicted") == 1, "the other has gone")
     finally:
         for one in nine:
             one.kill()
@@ -165,7 +169,7 @@ def test_more_than_session_max_are_evicted(msigd, folder):
         open_ready(m)
         last = open_ready(m)
         wait_sessions(m, last)
-        assert metric(m, "sessions_evicted") == 1
+        wait_for(lambda: metric(m, "sessions_evicted") == 1, "the other has gone")
     finally:
         for one in nine:
             one.kill()
@@ -394,3 +398,46 @@ def asleep(pid):
         return open(f"/proc/{pid}/stat", encoding="ascii").read().rsplit(")", 1)[1].split()[0] == "S"
     except OSError:
         return True
+
+
+# --- a worker that lies -----------------------------------------------------------------
+
+LIES = {
+    "no wallets": ("del reply['wallets']", "does not tell of each wallet"),
+    "one wallet less": ("wallets.pop()", "does not tell of each wallet"),
+    "one wallet more": ("wallets.append(wallets[0])", "does not tell of each wallet"),
+    "a role twice": ("wallets[2]['role'] = 'buyer'", "does not tell of each wallet"),
+    "a role that no wallet has": ("wallets[0]['role'] = 'any'", "does not tell of each wallet"),
+    "no role": ("del wallets[0]['role']", "does not tell of each wallet"),
+    "no address": ("del wallets[1]['address']", "does not tell of each wallet"),
+    "an answer to another request": ("reply['request_id'] += 1", "nobody asked for"),
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a lying worker over the installed one")
+def test_a_worker_whose_reply_cannot_be_is_ended_and_the_request_told(msigd, rpcs, folder):
+    real, liar, lie, installed = folder / "real", folder / "liar", folder / "lie", STAGE / "libexec/msigd/msigd-worker"
+    shutil.copy(installed, real)
+    text = (Path(__file__).parent / "lying_worker.py").read_text()
+    liar.write_text(text.replace("@REAL@", str(real)).replace("@LIE@", str(lie)))
+    liar.chmod(0o755)
+    m = msigd(rpcs, wrap=["unshare", "-m", "sh", "-c", f'mount --bind {liar} {installed} && exec "$@"', "sh"], session_max=10)
+    m.expect("worker_died")
+    escrow = open_ready(m)
+    m.idle_again()
+    before, events = m.get(escrow), m.history(escrow)
+    for number, (what, (statement, why)) in enumerate(LIES.items(), 1):
+        lie.write_text(statement)
+        with pytest.raises(ApiError) as error:
+            refresh(m, escrow)
+        assert error.value.code == 13 and why in error.value.message, what
+        died = m.logged("worker_died")
+        assert len(died) == number and why in died[-1]["why"], what
+        assert (died[-1]["job"], died[-1]["escrow"]) == ("session", escrow), what
+        assert metric(m, "sessions_failed") == number and sessions(m) == {} and m.workers(escrow) == [], what
+    lie.write_text("pass")
+    told = refresh(m, escrow)
+    assert [(w["role"], w["address"]) for w in told["wallets"]] == [(role, before["address"]) for role in ROLES]
+    m.idle_again()
+    assert m.history(escrow) == events and m.get(escrow)["attempt"] == before["attempt"]
+    assert len(m.logged("worker_died")) == len(LIES) and metric(m, "sessions_opened") == len(LIES) + 1

@@ -3,7 +3,7 @@ up when the run begins (see conftest.py), and looked at here, last of all."""
 
 import time
 
-from harness import wait_for
+from machine import wait_for
 
 
 def closed(connection):

@@ -7,7 +7,9 @@ import threading
 
 import pytest
 
-from harness import ApiError, Store, WalletError, look_at_wallet, section, start_wallet_rpcs, unseal, wait_for
+from harness import ApiError, Store, look_at_wallet, section, unseal
+from machine import wait_for
+from wallet_rpcs import WalletError, start_wallet_rpcs
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -14,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-import harness
-from harness import free_ports, listens, section, wait_for
+from harness import section
+from machine import free_ports, listens, wait_for
+from wallet_rpcs import write_private
 
 HERE = Path(__file__).resolve().parent
 STAND_IN = Path(os.environ.get("MSIGD_STAND_IN", HERE.parents[1] / "build/plain-build/stand_in"))
@@ -488,7 +490,7 @@ def raw(port):
     """All that comes back for a create_wallet, until it hangs up or a moment has gone by."""
     body = json.dumps({"jsonrpc": "2.0", "id": "0", "method": "create_wallet",
                        "params": {"filename": f"w{time.monotonic_ns()}", "language": "English"}}).encode()
-    with harness.socket.create_connection(("127.0.0.1", port), timeout=0.15) as s:
+    with socket.create_connection(("127.0.0.1", port), timeout=0.15) as s:
         s.sendall(b"POST /json_rpc HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         got, ended = b"", False
         try:
@@ -590,7 +592,7 @@ def test_msigd_opens_an_escrow_on_it(stand_in, msigd, folder, login, in_memory):
     options = {"wallet-dir": "" if in_memory else side.wallets}
     if login:
         options["login-file"] = folder / "login"
-        harness._write_private(options["login-file"], login + "\n")
+        write_private(options["login-file"], login + "\n")
     m = msigd([section(f"s{n}", f"http://127.0.0.1:{side.port + n}", **options) for n in range(COUNT)])
     m.wait_idle(COUNT)
     escrow = m.ready(m.open())

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from harness import STAGE, descendants, free_ports, listens, wait_for
+from harness import STAGE
+from machine import descendants, free_ports, listens, wait_for
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and chowns")
 

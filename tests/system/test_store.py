@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from harness import LIMIT, ApiError, Store, UnixConnection, wait_for
+from harness import ApiError, Store, UnixConnection
+from machine import LIMIT, wait_for
 
 STORE_FAILED = 7
 

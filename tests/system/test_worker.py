@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import STAGE, Store, descendants, section, wait_for
+from harness import STAGE, Store, section
+from machine import descendants, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a fake worker over the installed one")
 WORKER = STAGE / "libexec/msigd/msigd-worker"
