@@ -30,6 +30,7 @@ struct reader {
 	struct bufferevent *bev;
 	char escrow_id[UUID_TEXT]; /* or "" for all */
 	int64_t since;
+	bool follows;              /* it began with what was last, and not with a number */
 	struct event *stuck;       /* pending while it has something to take */
 	struct evbuffer_cb_entry *taken;
 };
@@ -120,18 +121,25 @@ on_drained(struct evhttp_connection *connection, void *arg)
 	feed_reader(arg);
 }
 
-/* feed_wake() comes after a commit; here the turn was rolled back, and what was
- * durable before is still to be read. */
+/* feed_wake() comes after a commit; here the turn was rolled back: what was
+ * durable before is still to be read, and the numbers of its events will be
+ * those of others. */
 static void
 on_turn_end(bool durable, void *arg)
 {
 	struct supervisor *sv = arg;
+	struct reader *r;
 
 	if (sv->feed == NULL)
 		return;
 	sv->feed->waits = false;
-	if (!durable)
-		feed_wake(sv->feed);
+	if (durable)
+		return;
+	TAILQ_FOREACH(r, &sv->feed->readers, next) {
+		if (r->follows && r->since > store_last_event(sv->store))
+			r->since = store_last_event(sv->store);
+	}
+	feed_wake(sv->feed);
 }
 
 /* What is not durable is not said. */
@@ -203,6 +211,7 @@ parse_query(struct evhttp_request *request, struct reader *r, char *why, size_t 
 		if (strcmp(pair->key, "since") == 0) {
 			errno = 0;
 			r->since = strtoll(pair->value, &end, 10);
+			r->follows = false;
 			if (*pair->value == '\0' || *end != '\0' || r->since < 0 || errno != 0) {
 				snprintf(why, why_size, "since: \"%.40s\" is no number of an event\n", pair->value);
 				ok = false;
@@ -254,6 +263,7 @@ feed_serve(struct feed *feed, struct evhttp_request *request)
 	r->request = request;
 	r->bev = evhttp_connection_get_bufferevent(connection);
 	r->since = store_last_event(feed->sv->store);
+	r->follows = true;
 	TAILQ_INSERT_TAIL(&feed->readers, r, next);
 	feed->count++;
 	if (!parse_query(request, r, why, sizeof why)) {

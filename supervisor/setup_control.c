@@ -120,7 +120,11 @@ refuse_frame(struct escrow *e, struct escrow_op *op)
 static enum store_result
 apply_report(struct escrow *e, struct escrow_op *op)
 {
-	return setup_store_report(e, op->frame);
+	enum store_result result = setup_store_report(e, op->frame);
+
+	if (result == STORE_OK)
+		setup_note_answered(e, op->frame);
+	return result;
 }
 
 static void
@@ -186,7 +190,7 @@ on_message(void *owner, struct worker *worker, enum message_type type, json_t *f
 	    : op_new(apply_report, done_report, refuse_frame);
 	op->frame = json_incref(frame);
 	op->generation = worker_generation(worker);
-	store_be_patient(e->sv->store, json_is_false(json_object_get(frame, "waits")));
+	store_be_patient(e->sv->store, type == MESSAGE_REPORT && json_is_false(json_object_get(frame, "waits")));
 	escrow_submit(e, op);
 	store_be_patient(e->sv->store, false);
 	return true;
@@ -248,13 +252,23 @@ done_end(struct escrow *e, struct escrow_op *op)
 	supervisor_worker_gone(e->sv); /* one fewer is under way */
 }
 
+static void
+on_refused(bool durable, void *arg)
+{
+	(void)durable;
+	finish_escrow(arg);
+}
+
+/* Operations before it may be on their way to disk: they come first. */
 static bool
 refuse_end(struct escrow *e, struct escrow_op *op)
 {
+	bool later = store_turn_open(e->sv->store);
+
 	log_error("escrow_bug", F_STR("escrow", e->id), F_STR("what", "the end of an attempt was refused"),
 	    F_STR("reason", op->reason), F_STR("error", store_error(e->sv->store)));
-	finish_escrow(e);
-	return false;
+	store_when_durable(e->sv->store, on_refused, e);
+	return later;
 }
 
 static void

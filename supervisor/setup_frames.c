@@ -382,7 +382,7 @@ count_spare(struct escrow *e, json_t *intent, enum role role)
 }
 
 void
-setup_note_open(struct escrow *e, json_t *frame)
+setup_note_answered(struct escrow *e, json_t *frame)
 {
 	json_t *step;
 	enum role role;
@@ -392,6 +392,15 @@ setup_note_open(struct escrow *e, json_t *frame)
 		if (role_parse(text_of(step, "role"), false, &role))
 			e->open[role].call[0] = '\0';
 	}
+}
+
+void
+setup_note_open(struct escrow *e, json_t *frame)
+{
+	json_t *step;
+	enum role role;
+	size_t i;
+
 	json_array_foreach(json_object_get(frame, "intents"), i, step) {
 		if (!role_parse(text_of(step, "role"), false, &role))
 			continue;

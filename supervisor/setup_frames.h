@@ -28,7 +28,9 @@ bool setup_note_delay(struct supervisor *sv, const char *escrow_id, json_t *fram
 enum store_result setup_store_report(struct escrow *escrow, json_t *frame);
 enum store_result setup_store_publish(struct escrow *escrow, json_t *frame);
 
-/* What is under way, for status, once the report is durable. */
+/* What is under way, for status: what has an answer is not, as soon as that is
+ * written; what is intended is, once the report is durable. */
+void setup_note_answered(struct escrow *escrow, json_t *frame);
 void setup_note_open(struct escrow *escrow, json_t *frame);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * The store's connection and its turn: opening, the one transaction that all
- * writes of a turn of the loop share, its commit, and what waits for that.
+ * writes of a turn share, its commit, and what waits for that.
  * What is written is the business of store_escrow.c, store_journal.c and
  * store_event.c.
  */
@@ -105,10 +105,17 @@ want_commit(struct store *store)
 {
 	static const struct timeval later = {0, STORE_PATIENCE_MS * 1000};
 
-	if (!store->patient)
+	if (store->patient && event_pending(store->commit, EV_TIMEOUT, NULL))
+		return;
+	if (!store->patient || event_add(store->commit, &later) == -1)
 		event_active(store->commit, EV_TIMEOUT, 1);
-	else if (!event_pending(store->commit, EV_TIMEOUT, NULL))
-		event_add(store->commit, &later);
+}
+
+void
+store_hurry(struct store *store)
+{
+	if (store->open)
+		event_active(store->commit, EV_TIMEOUT, 1);
 }
 
 void

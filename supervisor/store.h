@@ -1,10 +1,11 @@
 /*
  * The store: what msigd knows, in one SQLite file that this process alone
- * uses. Changes made during one turn of the event loop (some of them: during
- * several, see store_be_patient()) share a transaction and an fsync; what a caller wants to do once they are on disk (acknowledge,
- * answer, publish, schedule) it hands to store_when_durable(). So nothing is
- * said or done before it is persistent, and reads within the turn that see
- * what is not yet committed are answered after it too.
+ * uses. Changes made during one turn share a transaction and an fsync. A turn
+ * ends with the turn of the event loop, or a few of them later
+ * (store_be_patient()). What a caller wants to do once they are on disk
+ * (acknowledge, answer, publish, schedule) it hands to store_when_durable(). So
+ * nothing is said or done before it is persistent, and reads within the turn that
+ * see what is not yet committed are answered after it too.
  *
  * When a write or the commit fails (a full disk, say) the whole turn is rolled
  * back, each store_when_durable() callback gets false, and the next turn

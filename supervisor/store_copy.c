@@ -142,6 +142,7 @@ on_step(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	/* never in the middle of a turn: what is not committed may be rolled back */
+	store_hurry(copy->store);
 	code = copy->store->open ? SQLITE_OK : sqlite3_backup_step(copy->backup, PAGES_A_TURN);
 	if (code == SQLITE_OK)
 		event_add(copy->step, &soon);

@@ -65,6 +65,9 @@ int store_row(struct store *store, sqlite3_stmt *statement);
 /* Notes what SQLite says and breaks the turn. Always STORE_FAILED. */
 enum store_result store_fail(struct store *store, const char *what);
 
+/* Ends the turn, if one is open, with the turn of the loop. */
+void store_hurry(struct store *store);
+
 /* Column as a string from malloc, or NULL. */
 char *store_column_text(sqlite3_stmt *statement, int column);
 

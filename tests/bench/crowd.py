@@ -38,9 +38,10 @@ class StandIn:
 class Crowd:
     """An msigd on the endpoints of a stand-in, spoken to without msigctl."""
 
-    def __init__(self, stage, folder, stand_in, endpoints=None, **environment):
+    def __init__(self, stage, folder, stand_in, endpoints=None, locks=None, **environment):
         self.folder = Path(tempfile.mkdtemp(prefix="crowd", dir=folder))
-        self.locks = tempfile.mkdtemp(prefix="msigd-bench-lock.", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+        self.shares_locks = locks is not None
+        self.locks = locks or tempfile.mkdtemp(prefix="msigd-bench-lock.", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.count = endpoints or stand_in.count
         conf = self.folder / "msigd.conf"
         conf.write_text(
@@ -116,7 +117,8 @@ class Crowd:
             self.process.kill()
             self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
-        shutil.rmtree(self.locks, ignore_errors=True)
+        if not self.shares_locks:
+            shutil.rmtree(self.locks, ignore_errors=True)
 
 
 def throughput(stage, program, folder, escrows, endpoints, pairs=0, **environment):
@@ -135,7 +137,7 @@ def throughput(stage, program, folder, escrows, endpoints, pairs=0, **environmen
 
 
 def hundreds(stage, folder, stand_in, crowd, pairs):
-    young = Crowd(stage, folder, stand_in)
+    young = Crowd(stage, folder, stand_in, locks=crowd.locks)
     try:
         return [[young.run(100), crowd.run(100)] for _ in range(pairs)]
     finally:

@@ -356,6 +356,10 @@ def test_metrics_count(m):
     assert re.search(rb"NotStarted[^\n]* 1\b", body), body
 
 
+def test_metrics_tell_what_workers_took(m):
+    wait_for(lambda: b'msigd_worker_cpu_seconds_total{job="tend"} 0.000000' not in m.http("GET", "/metrics")[2], "a worker that probed")
+
+
 def test_socket_is_for_its_owner_and_group(m):
     assert os.stat(m.socket).st_mode & 0o777 == 0o660
     m.open()

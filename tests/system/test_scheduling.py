@@ -86,6 +86,8 @@ def test_one_that_cannot_be_served_holds_nobody_up_who_can(msigd, six):
     try:
         other = m.ready(m.open())
         assert not told and not {p["endpoint"] for p in other["participants"]} & set(homes)
+        started = next(e for e in m.history(other["escrow_id"]) if e.get("phase") == "Preparing")
+        assert started["at"] - other["created_at"] < 4000   # who holds it up would do so for five seconds
     finally:
         for name in homes:
             m.api("set_endpoint", name=name, state="in")

@@ -7,8 +7,11 @@
 #include <cmocka.h>
 
 #include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/phase.h"
 #include "common/role.h"
 #include "common/uuid.h"
@@ -72,7 +75,7 @@ uuids_are_normalised_or_refused(void **state)
 		"123e4567-e89b-42d3-a456-4266141740000", "123e4567-e89b-42d3-a456-42661417400g",
 		"{23e4567-e89b-42d3-a456-426614174000}", "123e4567_e89b_42d3_a456_426614174000",
 	};
-	char out[UUID_TEXT] = "untouched", made[UUID_TEXT];
+	char out[UUID_TEXT] = "untouched";
 	unsigned char bytes[UUID_BYTES];
 
 	(void)state;
@@ -85,9 +88,29 @@ uuids_are_normalised_or_refused(void **state)
 	uuid_to_bytes(out, bytes);
 	assert_int_equal(bytes[0], 0x12);
 	assert_int_equal(bytes[15], 0x00);
-	uuid_new(made);
-	assert_true(uuid_normalise(made, out));
-	assert_int_equal(made[14], '7');
+}
+
+/* RFC 9562: milliseconds first, so that ids lie in the order in which they were made. */
+static void
+new_uuids_are_in_the_order_of_time(void **state)
+{
+	char first[UUID_TEXT], second[UUID_TEXT], normal[UUID_TEXT], digits[13];
+	int64_t before = clock_wall_ms(), after, told;
+
+	(void)state;
+	uuid_new(first);
+	after = clock_wall_ms();
+	assert_true(uuid_normalise(first, normal));
+	assert_string_equal(first, normal);
+	assert_int_equal(first[14], '7');
+	assert_non_null(strchr("89ab", first[19]));
+	snprintf(digits, sizeof digits, "%.8s%.4s", first, first + 9);
+	told = strtoll(digits, NULL, 16);
+	assert_true(told >= before && told <= after);
+	while (clock_wall_ms() <= after)
+		;
+	uuid_new(second);
+	assert_true(strcmp(first, second) < 0);
 }
 
 int
@@ -99,6 +122,7 @@ main(void)
 		cmocka_unit_test(only_exchanging_leads_to_ready),
 		cmocka_unit_test(every_live_phase_may_fail),
 		cmocka_unit_test(uuids_are_normalised_or_refused),
+		cmocka_unit_test(new_uuids_are_in_the_order_of_time),
 	};
 
 	if (sodium_init() == -1)

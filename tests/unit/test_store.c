@@ -429,16 +429,11 @@ what_nobody_waits_for_is_committed_in_time(void **state)
 	assert_int_equal(event_base_loop(t.base, EVLOOP_NONBLOCK), 1); /* nothing is left to wait for */
 }
 
-/* A write that fails takes the whole turn back, and the next turn is a new one. */
 static void
-a_broken_turn_is_rolled_back_whole(void **state)
+break_the_turn(void)
 {
-	struct store_escrow e;
 	bool same;
 
-	(void)state;
-	add(id);
-	store_when_durable(t.store, note, NULL);
 	sqlite3_exec(t.store->db, "PRAGMA max_page_count = 1", NULL, NULL, NULL);
 	for (int i = 0; i < 2000 && !t.store->broken; i++) {
 		char label[200], name[UUID_TEXT];
@@ -448,11 +443,43 @@ a_broken_turn_is_rolled_back_whole(void **state)
 		store_add_escrow(t.store, &(struct store_new_escrow){.escrow_id = name, .label = label, .metadata = "{}"}, &same);
 	}
 	assert_true(t.store->broken);
+	sqlite3_exec(t.store->db, "PRAGMA max_page_count = 1000000", NULL, NULL, NULL);
+}
+
+/* A write that fails takes the whole turn back, and the next turn is a new one. */
+static void
+a_broken_turn_is_rolled_back_whole(void **state)
+{
+	struct store_escrow e;
+
+	(void)state;
+	add(id);
+	store_when_durable(t.store, note, NULL);
+	break_the_turn();
 	turn();
 	assert_int_equal(t.failed, 1);
 	assert_int_equal(t.durable, 0);
-	sqlite3_exec(t.store->db, "PRAGMA max_page_count = 1000000", NULL, NULL, NULL);
 	assert_int_equal(store_get_escrow(t.store, id, &e), STORE_NOT_FOUND);
+	add(id);
+	store_when_durable(t.store, note, NULL);
+	turn();
+	assert_int_equal(t.durable, 1);
+}
+
+/* Nobody has to wait until a broken turn that could wait is over. */
+static void
+a_broken_turn_that_could_wait_ends_when_somebody_writes(void **state)
+{
+	(void)state;
+	write_patiently(id);
+	store_be_patient(t.store, true);
+	break_the_turn();
+	store_be_patient(t.store, false);
+	turn();
+	assert_int_equal(t.failed, 0);
+	assert_false(store_enter(t.store));
+	turn();
+	assert_int_equal(t.failed, 1);
 	add(id);
 	store_when_durable(t.store, note, NULL);
 	turn();
@@ -757,6 +784,25 @@ a_copy_that_is_cancelled_tells_nobody(void **state)
 	assert_int_equal(copied.calls, 0);
 }
 
+/* A copy is made between turns: it does not wait for one that could wait long. */
+static void
+a_copy_ends_a_turn_that_could_wait(void **state)
+{
+	struct store_copy *copy;
+
+	(void)state;
+	memset(&copied, 0, sizeof copied);
+	write_patiently(id);
+	copy = store_copy(t.store, note_copy, NULL);
+	assert_non_null(copy);
+	event_base_loop(t.base, EVLOOP_ONCE);
+	assert_int_equal(t.durable, 1);
+	if (copied.calls == 0)
+		store_copy_cancel(copy);
+	else
+		close(copied.fd);
+}
+
 static void
 events_resume_where_one_stopped(void **state);
 
@@ -842,6 +888,7 @@ main(void)
 		TEST(what_nobody_waits_for_is_committed_when_somebody_does),
 		TEST(what_nobody_waits_for_is_committed_in_time),
 		TEST(a_broken_turn_is_rolled_back_whole),
+		TEST(a_broken_turn_that_could_wait_ends_when_somebody_writes),
 		TEST(an_impossible_row_is_not_believed),
 		TEST(what_cannot_be_read_is_an_error),
 		TEST(a_spare_is_finished_once_and_taken_once),
@@ -852,6 +899,7 @@ main(void)
 		TEST(a_copy_is_whole_and_has_no_name),
 		TEST(a_copy_that_fails_is_an_error),
 		TEST(a_copy_that_is_cancelled_tells_nobody),
+		TEST(a_copy_ends_a_turn_that_could_wait),
 		TEST(events_resume_where_one_stopped),
 		TEST(a_store_has_one_user),
 		TEST(a_newer_schema_is_refused),
