@@ -135,7 +135,15 @@ on_durable(bool durable, void *arg)
 {
 	struct api_call *call = arg;
 	struct api_exchange *x = call->exchange;
+	void (*look_again)(struct api_call *call) = call->look_again;
 
+	if (!durable && look_again != NULL) {
+		/* it has changed nothing: what it saw was undone, and what is there now is as good */
+		json_decref(call->reply);
+		call->reply = NULL;
+		look_again(call);
+		return;
+	}
 	if (!durable && call->id != NULL) {
 		char text[320];
 		snprintf(text, sizeof text, "the store could not be written, and nothing was changed: %s",
@@ -419,8 +427,10 @@ dispatch(struct api_call *call, const char *name)
 			return;
 		}
 	}
-	if (method->changes)
+	if (method->kind == API_CHANGES)
 		api_log(call);
+	if (method->kind == API_LOOKS)
+		call->look_again = method->serve;
 	method->serve(call);
 }
 

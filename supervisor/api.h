@@ -36,6 +36,7 @@ struct api_call {
 	uid_t peer_uid;
 	size_t place;             /* in a batch */
 	json_t *reply;
+	void (*look_again)(struct api_call *call); /* of one that only looks; or NULL */
 };
 
 void api_serve(struct supervisor *sv, struct evhttp_request *request);
@@ -50,10 +51,16 @@ void api_end(void);
 
 /* --- for the methods ------------------------------------------------------ */
 
+enum api_kind {
+	API_LOOKS,   /* changes nothing: it may be done again, if what it saw was undone */
+	API_WORKS,   /* likewise, but it begins something */
+	API_CHANGES  /* said in the log with the peer's uid and pid */
+};
+
 struct api_method {
 	const char *name;
 	const char *params;       /* the names it takes, space between; "" for none */
-	bool changes;             /* said in the log with the peer's uid and pid */
+	enum api_kind kind;
 	void (*serve)(struct api_call *call);
 };
 extern const struct api_method api_escrow_methods[], api_pool_methods[], api_daemon_methods[];

@@ -119,12 +119,12 @@ stop(struct api_call *call)
 }
 
 const struct api_method api_daemon_methods[] = {
-	{"get_status", "", false, get_status},
-	{"get_info", "", false, get_info},
-	{"backup", "backup_id offset", false, backup},
-	{"check", "repair", false, check},
-	{"reload", "", true, reload},
-	{"stop", "drain", true, stop},
-	{"calibrate", "trials max_ms", true, calibrate},
-	{NULL, NULL, false, NULL},
+	{"get_status", "", API_LOOKS, get_status},
+	{"get_info", "", API_LOOKS, get_info},
+	{"backup", "backup_id offset", API_WORKS, backup},
+	{"check", "repair", API_WORKS, check},
+	{"reload", "", API_CHANGES, reload},
+	{"stop", "drain", API_CHANGES, stop},
+	{"calibrate", "trials max_ms", API_CHANGES, calibrate},
+	{NULL, NULL, API_LOOKS, NULL},
 };

@@ -452,13 +452,13 @@ cancel_escrow(struct api_call *call)
 }
 
 const struct api_method api_escrow_methods[] = {
-	{"open_escrow", "escrow_id label metadata external trace", true, open_escrow},
-	{"get_escrow", "escrow_id refresh", false, get_escrow},
-	{"list_escrows", "phase limit after", false, list_escrows},
-	{"retry_escrow", "escrow_id", true, retry_escrow},
-	{"cancel_escrow", "escrow_id", true, cancel_escrow},
-	{"get_messages", "escrow_id role", false, api_not_available},
-	{"submit_message", "escrow_id role message", false, api_not_available},
-	{"get_trace", "escrow_id", false, api_not_available},
-	{NULL, NULL, false, NULL},
+	{"open_escrow", "escrow_id label metadata external trace", API_CHANGES, open_escrow},
+	{"get_escrow", "escrow_id refresh", API_LOOKS, get_escrow},
+	{"list_escrows", "phase limit after", API_LOOKS, list_escrows},
+	{"retry_escrow", "escrow_id", API_CHANGES, retry_escrow},
+	{"cancel_escrow", "escrow_id", API_CHANGES, cancel_escrow},
+	{"get_messages", "escrow_id role", API_LOOKS, api_not_available},
+	{"submit_message", "escrow_id role message", API_LOOKS, api_not_available},
+	{"get_trace", "escrow_id", API_LOOKS, api_not_available},
+	{NULL, NULL, API_LOOKS, NULL},
 };

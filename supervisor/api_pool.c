@@ -73,9 +73,9 @@ close_session(struct api_call *call)
 }
 
 const struct api_method api_pool_methods[] = {
-	{"get_endpoints", "", false, get_endpoints},
-	{"set_endpoint", "name state", true, set_endpoint},
-	{"get_sessions", "", false, get_sessions},
-	{"close_session", "escrow_id", true, close_session},
-	{NULL, NULL, false, NULL},
+	{"get_endpoints", "", API_LOOKS, get_endpoints},
+	{"set_endpoint", "name state", API_CHANGES, set_endpoint},
+	{"get_sessions", "", API_LOOKS, get_sessions},
+	{"close_session", "escrow_id", API_CHANGES, close_session},
+	{NULL, NULL, API_LOOKS, NULL},
 };
