@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "supervisor/child.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/worker_internal.h"
@@ -14,7 +15,7 @@ struct worker_pool {
 	struct supervisor *sv;
 	struct worker_tree tree;
 	struct worker_queue queue;
-	struct event *fill;     /* forks the next one, in the next turn of the loop */
+	struct event *fill;     /* forks the next ones, in the next turn of the loop */
 	int count, starting;
 	uint64_t last_generation;
 };
@@ -27,14 +28,20 @@ compare(const struct worker *a, const struct worker *b)
 RB_PROTOTYPE(worker_tree, worker, node, compare)
 RB_GENERATE(worker_tree, worker, node, compare)
 
-/* One fork in a turn of the loop: it takes milliseconds when the cores are busy,
- * and what came in meanwhile is not to wait for four of them. */
+enum { FORKS_MS = 6 /* in a turn of the loop */ };
+
+static bool
+has_next(const struct worker_pool *pool)
+{
+	return pool->starting < WORKERS_STARTING && !TAILQ_EMPTY(&pool->queue);
+}
+
 void
 worker_pool_fill(struct worker_pool *pool)
 {
 	static const struct timeval at_once = {0, 0};
 
-	if (pool->starting < WORKERS_STARTING && !TAILQ_EMPTY(&pool->queue))
+	if (has_next(pool))
 		event_add(pool->fill, &at_once);
 }
 
@@ -42,12 +49,14 @@ static void
 on_fill(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker_pool *pool = arg;
-	struct worker *w = TAILQ_FIRST(&pool->queue);
+	int64_t end = clock_monotonic_ms() + FORKS_MS;
 
 	(void)fd;
 	(void)what;
-	if (w != NULL && pool->starting < WORKERS_STARTING)
-		worker_handle(w, WORKER_EV_SLOT, NULL);
+	/* a fork holds the loop, for milliseconds when the cores are busy: who asks
+	 * something meanwhile is not to wait for four of them */
+	while (has_next(pool) && clock_monotonic_ms() < end)
+		worker_handle(TAILQ_FIRST(&pool->queue), WORKER_EV_SLOT, NULL);
 	worker_pool_fill(pool);
 }
 
