@@ -1,8 +1,9 @@
 """The plot of saturation.py: escrows a minute, and how busy endpoints and CPU
 were, over the number of endpoints. One SVG, readable on light and dark."""
+import textwrap
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 420, 64, 64, 56, 64
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 440, 64, 64, 56, 84
 STYLE = """
   text { font: 13px sans-serif; fill: #222 } .title { font-size: 15px } .axis { stroke: #888; stroke-width: 1 }
   .grid { stroke: #ccc; stroke-width: 0.5 } .rate { stroke: #0a6; fill: #0a6 } .ends { stroke: #06c; fill: #06c }
@@ -65,6 +66,7 @@ def svg(where, results, sentence):
     plot.series("rate", lambda r: r["per_minute"] / plot.most_y)
     plot.series("ends", lambda r: r["endpoints_busy"])
     plot.series("cpu", lambda r: min(1.0, r["cpu_busy"]))
-    plot.text(LEFT, HEIGHT - 8, sentence, "start")
+    for place, part in enumerate(reversed(textwrap.wrap(sentence, 96))):
+        plot.text(LEFT, HEIGHT - 8 - 16 * place, part, "start")
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">'
             f"<style>{STYLE}</style>\n" + "\n".join(plot.parts) + "\n</svg>\n")
