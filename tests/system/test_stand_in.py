@@ -574,7 +574,7 @@ def test_sigterm_stores_and_sigkill_does_not(stand_in):
     assert side.call(0, "open_wallet", filename="w") == {} and side.call(0, "get_attribute", key="k")["code"] == -45
     side.call(0, "set_attribute", key="k", value="stopped")
     side.call(0, "stop_wallet")
-    assert not listens(side.port)
+    wait_for(lambda: not listens(side.port), "it stops once it has answered")
     side.order("restart", endpoint=side.port)
     assert side.call(0, "open_wallet", filename="w") == {} and side.call(0, "get_attribute", key="k") == {"value": "stopped"}
     side.call(0, "set_attribute", key="k", value="terminated")
