@@ -530,7 +530,7 @@ def test_faults(stand_in):
         side.fault("create_wallet", kind)
         assert raw(side.port) == (b"", True)
         assert sorted(n[n.index("."):] if "." in n else "" for n in set(side.files()) - before) == suffixes
-        assert not listens(side.port)
+        wait_for(lambda: not listens(side.port), "it is gone")
         side.order("restart", endpoint=side.port)
     assert side.order("counters", endpoint=side.port)["create_wallet"] == 17
     assert "total" in side.order("counters") and "create_wallet" not in side.order("counters", endpoint=side.port + 1)
