@@ -43,8 +43,8 @@ file_sync_folder(const char *path)
 	return ok;
 }
 
-bool
-atomic_file_write(const char *path, const void *data, size_t size, mode_t mode, bool exclusive)
+static bool
+write_file(const char *path, const void *data, size_t size, mode_t mode, bool exclusive, bool durable)
 {
 	char temporary[PATH_MAX];
 	int fd, saved;
@@ -57,7 +57,7 @@ atomic_file_write(const char *path, const void *data, size_t size, mode_t mode, 
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd == -1)
 		return false;
-	ok = fchmod(fd, mode) == 0 && file_write_all(fd, data, size) && fsync(fd) == 0;
+	ok = fchmod(fd, mode) == 0 && file_write_all(fd, data, size) && (!durable || fsync(fd) == 0);
 	if (close(fd) == -1)
 		ok = false;
 	/* link(2), unlike rename(2), refuses to replace */
@@ -66,22 +66,30 @@ atomic_file_write(const char *path, const void *data, size_t size, mode_t mode, 
 	if (!ok || exclusive)
 		unlink(temporary);
 	errno = saved;
-	return ok && file_sync_folder(path);
+	return ok && (!durable || file_sync_folder(path));
+}
+
+bool
+atomic_file_write(const char *path, const void *data, size_t size, mode_t mode, bool exclusive)
+{
+	return write_file(path, data, size, mode, exclusive, true);
+}
+
+bool
+atomic_file_write_unsynced(const char *path, const void *data, size_t size, mode_t mode)
+{
+	return write_file(path, data, size, mode, false, false);
 }
 
 unsigned char *
-atomic_file_read(const char *path, size_t max, size_t *size)
+file_read_all(int fd, size_t max, size_t *size)
 {
-	unsigned char *data = NULL;
+	unsigned char *data = malloc(max + 2);
 	size_t have = 0;
 	ssize_t n;
-	int saved, fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (fd == -1)
-		return NULL;
-	data = malloc(max + 2);
 	if (data == NULL)
-		goto fail;
+		return NULL;
 	while ((n = read(fd, data + have, max + 1 - have)) != 0) {
 		if (n == -1 && errno == EINTR)
 			continue;
@@ -93,14 +101,25 @@ atomic_file_read(const char *path, size_t max, size_t *size)
 			goto fail;
 		}
 	}
-	close(fd);
 	data[have] = '\0';
 	*size = have;
 	return data;
 fail:
+	free(data);
+	return NULL;
+}
+
+unsigned char *
+atomic_file_read(const char *path, size_t max, size_t *size)
+{
+	int saved, fd = open(path, O_RDONLY | O_CLOEXEC);
+	unsigned char *data;
+
+	if (fd == -1)
+		return NULL;
+	data = file_read_all(fd, max, size);
 	saved = errno;
 	close(fd);
-	free(data);
 	errno = saved;
-	return NULL;
+	return data;
 }

@@ -105,6 +105,25 @@ lock_try(struct lock *lock, const char *dir, const char *who, char *holder, size
 }
 
 bool
+lock_is_held(const char *dir, const char *name, char *holder, size_t holder_size)
+{
+	int dir_fd = open(dir, O_DIRECTORY | O_PATH | O_CLOEXEC), fd;
+	bool held;
+
+	if (dir_fd == -1)
+		return false;
+	fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	close(dir_fd);
+	if (fd == -1)
+		return false;
+	held = flock(fd, LOCK_SH | LOCK_NB) == -1 && errno == EWOULDBLOCK;
+	if (held)
+		read_holder(fd, holder, holder_size);
+	close(fd);
+	return held;
+}
+
+bool
 lock_error_passes(int error)
 {
 	return error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOLCK;

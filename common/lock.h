@@ -36,6 +36,10 @@ void lock_init_endpoint(struct lock *lock, const char *normalised_url);
 enum lock_try lock_try(struct lock *lock, const char *dir, const char *who,
     char *holder, size_t holder_size);
 
+/* Whether somebody holds the lock of this name, and who by its file's word. It is
+ * not taken, but for an instant nobody else can take it. */
+bool lock_is_held(const char *dir, const char *name, char *holder, size_t holder_size);
+
 /* Whether LOCK_ERROR with this errno is a shortage, of room or descriptors, that
  * may be over soon. */
 bool lock_error_passes(int error);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,6 +85,31 @@ a_file_is_written_whole_with_its_mode(void **state)
 	assert_null(atomic_file_read(path, 4, &size));
 	assert_int_equal(errno, EFBIG);
 	assert_int_equal(count_files(), 1); /* no temporary one */
+}
+
+static int syncs;
+
+int
+fsync(int fd)
+{
+	syncs++;
+	return (int)syscall(SYS_fsync, fd);
+}
+
+static void
+only_what_must_last_waits_for_the_disk(void **state)
+{
+	char path[512];
+
+	(void)state;
+	path_of(path, "file");
+	syncs = 0;
+	assert_true(atomic_file_write_unsynced(path, "one", 3, 0644));
+	assert_int_equal(syncs, 0);
+	assert_true(atomic_file_write_unsynced(path, "two", 3, 0644));
+	assert_int_equal(count_files(), 1);
+	assert_true(atomic_file_write(path, "three", 5, 0644, false));
+	assert_int_equal(syncs, 2); /* the file and its name */
 }
 
 static void
@@ -201,6 +227,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_file_is_written_whole_with_its_mode, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(only_what_must_last_waits_for_the_disk, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_failed_write_leaves_nothing, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(a_lock_has_one_holder_and_says_who, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(who_holds_a_lock_is_told_in_plain_letters, make_folder, remove_folder),
