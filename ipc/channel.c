@@ -154,6 +154,18 @@ channel_send(struct channel *channel, json_t *frame)
 }
 
 void
+channel_push(struct channel *channel)
+{
+	struct evbuffer *output = bufferevent_get_output(channel->bev);
+
+	if ((bufferevent_get_enabled(channel->bev) & EV_WRITE) == 0)
+		return; /* the other side has closed */
+	evbuffer_unfreeze(output, 1); /* a bufferevent keeps the front of its output frozen */
+	evbuffer_write(output, bufferevent_getfd(channel->bev)); /* what it does not take goes out in a turn of the loop */
+	evbuffer_freeze(output, 1);
+}
+
+void
 channel_drain(struct channel *channel)
 {
 	struct evbuffer *input = bufferevent_get_input(channel->bev);
@@ -166,6 +178,14 @@ channel_drain(struct channel *channel)
 		got = evbuffer_read(input, fd, CHANNEL_FRAME_MAX);
 		evbuffer_freeze(input, 0);
 	} while (got > 0 && take_frames(channel));
+}
+
+bool
+channel_is_closed(const struct channel *channel)
+{
+	struct pollfd p = {.fd = bufferevent_getfd(channel->bev), .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 bool

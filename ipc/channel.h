@@ -38,9 +38,17 @@ void channel_free(struct channel *channel);
  * or out of memory, and nothing was queued. */
 bool channel_send(struct channel *channel, json_t *frame);
 
+/* Writes what can be written without waiting, rather than in the next turn of the
+ * loop: what is written is there also when this process is killed. */
+void channel_push(struct channel *channel);
+
 /* Reads and hands over what the other side wrote before it died. Does not wait,
  * and does not report the end. */
 void channel_drain(struct channel *channel);
+
+/* Whether the other side has closed, also when what it said before, or the end
+ * itself, was not read yet. */
+bool channel_is_closed(const struct channel *channel);
 
 /* Writes what is queued, blocking, for at most timeout_ms. Only for a process
  * that is about to end. */

@@ -18,22 +18,35 @@
  *                                                       record, whose place it takes, was not good any more
  *                    {serial, spare: {address}}         its result
  *             trial: as setup; it is kept nowhere, and answered with ack at once
+ *             repair: {serial, results: [], intents: [INTENT]}  one, call "restore", round 0: the wallet gets this name
+ *                                                       (the one it has, or another) and stamp, at its endpoint
  *   publish   {serial, address, participants: [{role, seed}], verified}
  *             the gate was passed; the seeds are sealed; verified: the wallets were
  *             opened from disk for it (gate = reopen). Committed, then ack.
  *   log       {level, event, fields: {…}}             a line for the log
  *   note      of a set-up or trial, while a step goes on; to be told and counted
  *             {what: "delay", kind: "stagger"|"pollution", role, asked_ms, measured_ms}
- *             {what: "pollution", role, wallet}         it is multisig before its make_multisig: it is closed
- *                                                       without saving, to be opened again after pollution_ms
+ *             {what: "pollution", role, wallet, found, found_escrow?}  it is multisig before its make_multisig, or
+ *                                                       another one is open in its place, of found_escrow if that
+ *                                                       has a stamp: that is closed without saving, and wallet
+ *                                                       opened again after pollution_ms. found: for people
+ *   trace     {event, at, fields}                     of an escrow's trace (common/trace.h), if start has trace:
+ *                                                     event: its type; at: wall, ms; fields: the rest. Allowed
+ *                                                     between start and finished; read even of one that was killed
  *   serving   {}                                      its wallets are open: it is the escrow's session
  *   reply     {request_id, wallets: [WALLET]}         to a request
  *   finished  {outcome, …, locks: [{name, wait_ms, hold_ms, busy_tries}]}
  *             the last frame; the worker exits at once. By outcome:
- *             "done"     tend:  {rtt_ms, version, closed_wallet, spare?, made, lost?: LOST}
+ *             "done"     tend:  {rtt_ms, version, closed_wallet, spare?, made, lost?: LOST, found?, found_escrow?}
  *                               spare: the wallet on record, which is open and proven; made: it is new;
- *                               lost: of a job that makes none: what is on record is not used any more
+ *                               lost: of a job that makes none: what is on record is not used any more;
+ *                               found: what other wallet was open there, as in a note of pollution
  *                        check: {roles: ["buyer", …]}   these were verified
+ *                        repair: {roles: [ROLE], from, wallet, keys?, keys_round, seed?}  it is good; from: "files"
+ *                                                       as it was, or stamped anew; "keys", "seed": restored from
+ *                                                       that; keys, seed: sealed, where the copy was not good
+ *                        attic: {removed: ["NAME", …], kept: [{wallet, why, differs}]}
+ *                               differs: its .keys are others than those on record
  *                        setup, session: {clean}        after the ack of publish, or stop; clean false:
  *                                                       a wallet may still be open
  *                        trial: {setup_ms, make_ms, TIDY}  all three wallets were ready after so long; make_ms:
@@ -45,26 +58,45 @@
  *                        fatal: another attempt would fail the same way
  *             "stopped" and "failed" of a trial have TIDY too, if it had begun
  *
- * RESULT  {role, call, round, duration_ms, keys?, message?: {length, sha256, sealed}}
+ * serving, reply and finished have numbers?: NUMBERS, of what was counted since
+ * the last frame that had them. Of a worker that is killed, the last are lost.
+ *
+ * RESULT  {role, call, round, duration_ms, keys?, keys_sha256?, message?: {length, sha256, sealed}}
+ *         keys: the wallet's .keys after it, sealed; keys_sha256: of the file, with keys
  * INTENT  {role, call, round, wallet?, stamp?, password?, lost_spare?: LOST}  the last four with create_wallet
  *         call: "create_wallet", "prepare_multisig", "make_multisig", "exchange_multisig_keys"
  *         round: the kex round of the message that the call gives: 0 for create_wallet,
  *         1 prepare_multisig, 2 make_multisig, 3 and up exchange_multisig_keys
  *         "message" of a RESULT has the round of its call
  *         create_wallet of a role that was given a spare: that gets the stamp, and is not made anew
+ *         again?: true: it is intended already, without a result; create_wallet: for another wallet
+ *         call "restore" {role, call, round, wallet, stamp, reason}: the committed .keys, of the state after
+ *         round, go under a new name; what else is intended of that role is not any more. It has no result.
+ * JOURNAL {done, intent, keys?, keys_round?, messages: [{round, sealed}]}
+ *         done: the last round with a result; intent: the one without; -1: none. keys: sealed, those to be
+ *         restored. messages: of the last round that all have done, and of the next
  * LOST    {polluted, reason}
  * TIDY    clean, left: ["trial-…", …]: every wallet was closed; those whose files could not be removed
+ * NUMBERS {calls?: {METHOD: [us, n, …]}, errors?: {CODE: n}, silences?: {"down"|"refused"|"unknown": n},
+ *         copies?: {"read"|"written": [n, bytes, us]}}  what is not 0
+ *         calls: of the wallet-rpcs, how long all together and how many up to each of numbers_call_bounds;
+ *         METHOD, CODE: those of ipc/numbers.c, or "other"; silences: no JSON-RPC answer came; copies: of .keys
  * WALLET  {role, address, ready, threshold, total, balance, unlocked_balance, height}  as the wallet tells it
  *
  * Supervisor to worker
- *   start     {protocol, generation, job, lock_dir, network, timeout_ms, …}  the first frame
+ *   start     {protocol, generation, job, lock_dir, network, timeout_ms, trace?, …}  the first frame; trace: true: say trace
  *             setup: {escrow_id, attempt, subkey, gate: "seed"|"reopen", stagger_ms, pollution_ms,
- *                     participants: [{role, wallet, endpoint: ENDPOINT, spare?: SPARE}]}
+ *                     participants: [{role, wallet, endpoint: ENDPOINT, spare?: SPARE,
+ *                                     stamp?, password?, journal?: JOURNAL}]}
+ *                    with journals, all three: the attempt is gone on with, where it stands
  *             trial: {stagger_ms, participants: [{role, wallet, endpoint: ENDPOINT}]}
  *             tend:  {endpoint: ENDPOINT, spare?: SPARE, make?: {spare_id, subkey}}
  *                    spare: the one on record; make: leave one open, a new one if need be
  *             check, session: {escrow_id, attempt, subkey, address,
  *                     participants: [{role, wallet, stamp, password, endpoint: ENDPOINT}]}
+ *             repair: as check, of one participant; and copies: {keys?, keys_round, seed?}, wallet_clis: [PATH]
+ *                    copies: sealed; wallet_clis: monero-wallet-cli, to be tried in turn
+ *             attic: {wallet_dir, wallets: [{wallet, keys_sha256}]}  to be removed, if its .keys are those
  *   ack       {serial, session?}                      that report or publish is on disk; with that of publish,
  *                                                     session true: keep the wallets open, and say serving
  *   request   {request_id}                            how are the wallets? One at a time.
@@ -85,9 +117,14 @@
 
 #include <stdbool.h>
 
-enum { IPC_PROTOCOL = 5, IPC_FD = 3 };
+/* How the reason of a restore begins when the wallet was ready: its address may
+ * have been published, so its files are never removed. */
+#define RETIRED_READY "it is ready"
 
-/* How a worker ends, beside the finished frame. */
+enum { IPC_PROTOCOL = 9, IPC_FD = 3 };
+
+/* How a worker ends, beside the finished frame. What follows from it has a table
+ * in supervisor/worker_end.c. */
 enum worker_exit {
 	WORKER_EXIT_OK = 0,                  /* finished was sent */
 	WORKER_EXIT_SUPERVISOR_GONE = 65,    /* EOF on fd 3 */
@@ -111,7 +148,7 @@ enum worker_state {
 const char *worker_state_name(enum worker_state state);
 
 enum message_type {
-	MESSAGE_HELLO, MESSAGE_LOCKED, MESSAGE_REPORT, MESSAGE_PUBLISH, MESSAGE_LOG, MESSAGE_NOTE, MESSAGE_SERVING,
+	MESSAGE_HELLO, MESSAGE_LOCKED, MESSAGE_REPORT, MESSAGE_PUBLISH, MESSAGE_LOG, MESSAGE_NOTE, MESSAGE_TRACE, MESSAGE_SERVING,
 	MESSAGE_REPLY, MESSAGE_FINISHED,
 	MESSAGE_START, MESSAGE_ACK, MESSAGE_REQUEST, MESSAGE_STOP,
 	MESSAGE_TYPE_COUNT
@@ -130,8 +167,9 @@ enum failure_cause {
 	CAUSE_ENDPOINT_REFUSED,  /* HTTP status, login or TLS refused: nothing was done */
 	CAUSE_OUTCOME_UNKNOWN,   /* the request went out, the answer never came */
 	CAUSE_WALLET_ERROR,      /* wallet-rpc answered with an error */
-	CAUSE_POLLUTED,          /* a wallet that is multisig before its make */
+	CAUSE_POLLUTED,          /* a wallet that is multisig before its make, or another in its place, again */
 	CAUSE_STAMP_MISMATCH,    /* the wallet that is open is not the right one */
+	CAUSE_WALLET_CLOSED,     /* no wallet is open any more: the wallet-rpc was restarted, or another program closed it */
 	CAUSE_WRONG_NETWORK,
 	CAUSE_WALLET_FILES,      /* .keys cannot be read */
 	CAUSE_GATE,              /* the wallets do not agree */
@@ -139,6 +177,8 @@ enum failure_cause {
 	CAUSE_LOCKS,             /* lock-dir cannot be used */
 	CAUSE_WORKER_DIED,       /* the worker ended without a word (said by the supervisor) */
 	CAUSE_INTERRUPTED,       /* msigd ended meanwhile (said by the supervisor) */
+	CAUSE_NOT_RECOVERED,     /* it cannot be gone on with: no .keys is there for a wallet that is lost */
+	CAUSE_STORE_OLDER,       /* the store is older than the wallets: an address may have been published */
 	CAUSE_CANCELLED,         /* by the operator (said by the supervisor) */
 	CAUSE_INTERNAL,
 	CAUSE_COUNT

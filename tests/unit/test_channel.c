@@ -208,6 +208,40 @@ what_is_sent_can_be_flushed(void **state)
 	assert_memory_equal(text, "{\"type\":\"hello\"}", 16);
 }
 
+/* What was said is there without a turn of the loop: its writer may be killed
+ * before there is one. And what does not fit goes out later. */
+static void
+what_is_sent_can_be_pushed(void **state)
+{
+	char text[32] = "", *much = calloc(1, CHANNEL_FRAME_MAX - 100);
+	static char sink[CHANNEL_FRAME_MAX];
+	size_t all = 0, sent = 0;
+	uint32_t size;
+
+	(void)state;
+	assert_true(channel_send(t.channel, json_pack("{s:s}", "type", "hello")));
+	channel_push(t.channel);
+	assert_int_equal(recv(t.peer, &size, sizeof size, MSG_DONTWAIT), sizeof size);
+	assert_int_equal(recv(t.peer, text, sizeof text, MSG_DONTWAIT), ntohl(size));
+	assert_memory_equal(text, "{\"type\":\"hello\"}", 16);
+	memset(much, 'x', CHANNEL_FRAME_MAX - 101);
+	for (int i = 0; i < 20; i++) {
+		json_t *frame = json_pack("{s:s}", "type", much);
+		sent += 4 + strlen("{\"type\":\"\"}") + strlen(much);
+		assert_true(channel_send(t.channel, frame));
+		channel_push(t.channel);
+	}
+	free(much);
+	while (all < sent) {
+		ssize_t n = recv(t.peer, sink, sizeof sink, MSG_DONTWAIT);
+		if (n > 0)
+			all += (size_t)n;
+		else
+			event_base_loop(t.base, EVLOOP_ONCE);
+	}
+	assert_int_equal(all, sent);
+}
+
 static void
 a_frame_too_long_is_not_sent(void **state)
 {
@@ -236,6 +270,7 @@ main(void)
 		TEST(the_end_inside_a_frame_is_garbage),
 		TEST(a_callback_may_free_the_channel),
 		TEST(what_is_sent_can_be_flushed),
+		TEST(what_is_sent_can_be_pushed),
 		TEST(a_frame_too_long_is_not_sent),
 	};
 

@@ -15,12 +15,13 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "supervisor/child.h"
+#include "ipc/child.h"
 
 enum { PATIENCE_S = 60 }; /* after these something hangs */
 
@@ -223,6 +224,30 @@ an_exec_that_fails_is_told_from_a_program_that_ends(void **state)
 #define NO_OTHERS_THAN(open) "for f in /proc/self/fd/*; do [ ! -e $f ] || case ${f##*/} in " open ") ;; *) exit 1;; esac; done; " \
 	"for f in 0 1 2; do [ /proc/self/fd/$f -ef /dev/null ] || exit 2; done; "
 
+/* What a worker gives monero-wallet-cli: two files without a name to read, one for
+ * all that it says. */
+static void
+it_reads_and_writes_what_it_was_given(void **state)
+{
+	char shell[] = "/bin/sh", option[] = "-c", script[] = "read a; read b <&3; echo \"$a $b\"; echo and more >&2";
+	char *argv[] = {shell, option, script, NULL}, *envp[] = {NULL}, said[64] = "";
+	int in = memfd_create("in", MFD_CLOEXEC), out = memfd_create("out", MFD_CLOEXEC), third = memfd_create("third", MFD_CLOEXEC);
+	struct child_spec spec = {.program = shell, .argv = argv, .envp = envp, .fd0 = in, .fd1 = out, .fd3 = third};
+	struct seen seen;
+
+	(void)state;
+	skip_without_pidfd();
+	assert_int_equal(pwrite(in, "one\n", 4, 0), 4);
+	assert_int_equal(pwrite(third, "three\n", 6, 0), 6);
+	seen = run_spec(&spec);
+	assert_exit(&seen, 0);
+	assert_true(pread(out, said, sizeof said - 1, 0) > 0);
+	assert_string_equal(said, "one three\nand more\n");
+	close(in);
+	close(out);
+	close(third);
+}
+
 static void
 it_has_three_or_four_descriptors(void **state)
 {
@@ -335,6 +360,7 @@ main(void)
 		cmocka_unit_test(the_child_ignores_and_blocks_nothing),
 		cmocka_unit_test(the_parent_has_its_mask_back),
 		cmocka_unit_test(an_exec_that_fails_is_told_from_a_program_that_ends),
+		cmocka_unit_test(it_reads_and_writes_what_it_was_given),
 		cmocka_unit_test(it_has_three_or_four_descriptors),
 		cmocka_unit_test(it_has_the_limit_that_was_set_and_the_parent_keeps_its_own),
 		cmocka_unit_test(one_that_dies_with_its_parent_does),

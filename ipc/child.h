@@ -1,10 +1,10 @@
 /*
  * A child process: vfork, exec, and its end as an event (pidfd). An exec that
- * fails is told apart from a program that ends at once. Workers and managed
- * wallet-rpcs are both started here.
+ * fails is told apart from a program that ends at once. Workers, managed
+ * wallet-rpcs and what a worker starts are all started here.
  */
-#ifndef SUPERVISOR_CHILD_H
-#define SUPERVISOR_CHILD_H
+#ifndef IPC_CHILD_H
+#define IPC_CHILD_H
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -20,7 +20,8 @@ struct child_spec {
 	char *const *argv;
 	char *const *envp;        /* the whole environment */
 	const char *directory;    /* working directory, or NULL for / */
-	int fd3;                  /* becomes descriptor 3, or -1; 0, 1 and 2 are /dev/null, no other is open */
+	int fd3;                  /* becomes descriptor 3, or -1; no other is open but 0, 1 and 2 */
+	int fd0, fd1;             /* become descriptor 0, and 1 and 2; 0: that is /dev/null */
 	bool dies_with_us;        /* PR_SET_PDEATHSIG: SIGKILL, see prctl(2) */
 };
 
@@ -45,8 +46,15 @@ void child_reap(struct child *child);
 /* "exited with status 3", "was killed by signal 9 (Killed)". */
 void child_describe_end(int status, char *out, size_t size);
 
-/* The start time of a process in clock ticks (proc(5), field 22), 0 when there
- * is none: with the pid it names a process for good. */
+/* What proc(5) says of any process. */
+struct process {
+	char name[17];                  /* of its program, cut; a title does not change it */
+	pid_t parent;
+	unsigned long long start_time;  /* clock ticks: with the pid it names a process for good */
+};
+/* False: there is none. */
+bool process_look(pid_t pid, struct process *process);
+/* Its start time, 0 when there is none. */
 unsigned long long process_start_time(pid_t pid);
 
 #endif

@@ -1,4 +1,4 @@
-#include "supervisor/child.h"
+#include "ipc/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,26 +39,26 @@ static struct rlimit files_limit; /* what children get; rlim_max 0: what msigd h
  * order->exec_errno (the parent saves errno), and the only ways out are exec
  * and _exit. Descriptors, signal handlers and the mask are the child's own. */
 
-/* Descriptors 0-2 /dev/null, 3 what is asked for, no more. Both are first moved
- * out of each other's way. */
+/* Descriptors 0-2 /dev/null or what is asked for, likewise 3, no more. All are
+ * first moved out of each other's way. */
 static bool
-arrange_descriptors(int fd3)
+arrange_descriptors(const struct child_spec *spec)
 {
+	int from[4] = {spec->fd0, spec->fd1, spec->fd1, spec->fd3};
 	int null = open("/dev/null", O_RDWR);
 
-	null = fcntl(null, F_DUPFD, 16);
-	if (null == -1)
-		return false;
-	if (fd3 != -1) {
-		fd3 = fcntl(fd3, F_DUPFD, 16);
-		if (fd3 == -1 || dup2(fd3, 3) == -1)
+	for (int fd = 0; fd < 4; fd++) {
+		if (fd == 3 && from[fd] == -1)
+			continue;
+		from[fd] = fcntl(fd < 3 && from[fd] == 0 ? null : from[fd], F_DUPFD, 16);
+		if (from[fd] == -1)
 			return false;
 	}
-	for (int fd = 0; fd < 3; fd++) {
-		if (dup2(null, fd) == -1)
+	for (int fd = 0; fd < 4; fd++) {
+		if (from[fd] != -1 && dup2(from[fd], fd) == -1)
 			return false;
 	}
-	return close_range(fd3 != -1 ? 4 : 3, ~0U, 0) == 0;
+	return close_range(from[3] != -1 ? 4 : 3, ~0U, 0) == 0;
 }
 
 static void
@@ -89,7 +89,7 @@ run_child(struct order *order)
 		if (getppid() != order->parent)
 			_exit(127);
 	}
-	if (chdir(spec->directory != NULL ? spec->directory : "/") == 0 && arrange_descriptors(spec->fd3)) {
+	if (chdir(spec->directory != NULL ? spec->directory : "/") == 0 && arrange_descriptors(spec)) {
 		if (files_limit.rlim_max > 0)
 			setrlimit(RLIMIT_NOFILE, &files_limit); /* not before: msigd may have more open */
 		execve(spec->program, spec->argv, spec->envp);
@@ -232,25 +232,36 @@ child_describe_end(int status, char *out, size_t size)
 		snprintf(out, size, "exited with status %d", WEXITSTATUS(status));
 }
 
-unsigned long long
-process_start_time(pid_t pid)
+bool
+process_look(pid_t pid, struct process *process)
 {
-	char path[64], text[1024], *p;
-	unsigned long long start = 0;
+	char path[64], text[1024], *name, *rest;
+	long parent = 0;
 	ssize_t n;
 	int fd;
 
 	snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd == -1)
-		return 0;
+		return false;
 	n = read(fd, text, sizeof text - 1);
 	close(fd);
 	text[n > 0 ? n : 0] = '\0';
 	/* the name, field 2, may hold anything, also ')' */
-	p = strrchr(text, ')');
-	if (p == NULL || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-	    &start) != 1)
-		return 0;
-	return start;
+	name = strchr(text, '(');
+	rest = strrchr(text, ')');
+	if (name == NULL || rest == NULL || sscanf(rest + 1, " %*c %ld %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d "
+	    "%*d %*d %*d %llu", &parent, &process->start_time) != 2)
+		return false;
+	snprintf(process->name, sizeof process->name, "%.*s", (int)(rest - name - 1), name + 1);
+	process->parent = (pid_t)parent;
+	return true;
+}
+
+unsigned long long
+process_start_time(pid_t pid)
+{
+	struct process process;
+
+	return process_look(pid, &process) ? process.start_time : 0;
 }
