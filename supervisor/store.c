@@ -12,20 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "supervisor/store_internal.h"
 
-static uint64_t
-now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
+/* From a disk with a cache of its own to one that has trouble. */
+const struct histogram_bounds store_commit_bounds = {
+	13, {100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000, 5000000}};
 
 /* --- the turn ------------------------------------------------------------- */
 
@@ -59,18 +55,23 @@ read_last_event(struct store *store)
 static bool
 commit(struct store *store)
 {
-	uint64_t began = now_us();
-	bool durable = !store->broken && store_run(store, SQL_COMMIT, NULL, "") == STORE_OK;
+	int64_t began = clock_monotonic_us();
+	bool durable;
 
+	FAULT("commit", "", "", -1);
+	durable = !store->broken && store_run(store, SQL_COMMIT, NULL, "") == STORE_OK;
+	FAULT("committed", "", "", -1);
 	event_del(store->commit);
 	if (!durable) {
 		/* SQLite may have rolled back by itself (SQLITE_FULL, SQLITE_IOERR) */
 		if (!sqlite3_get_autocommit(store->db))
 			sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-		log_error("store_failed", F_STR("store", store->path), F_STR("error", store->error));
+		store_note_failure(store);
+	} else {
+		store->commits++;
+		store->trouble.written = true;
 	}
-	store->commits++;
-	store->commit_us += now_us() - began;
+	histogram_add(&store->commit_times, &store_commit_bounds, clock_monotonic_us() - began);
 	store->open = false;
 	store->broken = false;
 	if (!durable)
@@ -141,8 +142,12 @@ bool
 store_enter(struct store *store)
 {
 	if (!store->open) {
-		if (store_run(store, SQL_BEGIN, NULL, "") != STORE_OK)
+		if (store_is_damaged(store))
 			return false;
+		if (store_run(store, SQL_BEGIN, NULL, "") != STORE_OK) {
+			store_note_failure(store);
+			return false;
+		}
 		store->open = true;
 	}
 	want_commit(store);
@@ -198,9 +203,15 @@ store_commits(const struct store *store)
 }
 
 uint64_t
-store_commit_us(const struct store *store)
+store_failures(const struct store *store)
 {
-	return store->commit_us;
+	return store->failures;
+}
+
+const struct histogram *
+store_commit_times(const struct store *store)
+{
+	return &store->commit_times;
 }
 
 static int
@@ -229,28 +240,6 @@ store_size_bytes(struct store *store)
 	return (int64_t)pragma_int(store, "PRAGMA page_count") * pragma_int(store, "PRAGMA page_size");
 }
 
-static const char *
-why_not(int code)
-{
-	switch (code & 0xff) {
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return "another process has it open; one msigd alone uses a store: stop the other one";
-	case SQLITE_CANTOPEN:
-		return "it cannot be opened or made: look at the folder and its permissions";
-	case SQLITE_READONLY:
-		return "it is read-only: look at its permissions and the file system";
-	case SQLITE_FULL:
-		return "the disk is full: make room and start again";
-	case SQLITE_NOTADB:
-		return "it is no SQLite database: restore it from a backup, or move it away to begin an empty one";
-	case SQLITE_CORRUPT:
-		return "it is damaged: restore it from a backup";
-	default:
-		return NULL;
-	}
-}
-
 static bool
 configure(struct store *store)
 {
@@ -271,14 +260,18 @@ configure(struct store *store)
 	return sqlite3_exec(store->db, pragmas, NULL, NULL, NULL) == SQLITE_OK;
 }
 
+/* SQLite makes files 0644: this one holds sealed keys, and ours alone. And what it
+ * cannot write it would open for reading. */
 static bool
-open_file(struct store *store, const char *path)
+open_file(struct store *store, const char *path, char *why, size_t why_size)
 {
-	/* SQLite makes files 0644: this one holds sealed keys, and ours alone */
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-	if (fd != -1)
-		close(fd);
+	if (fd == -1) {
+		snprintf(why, why_size, "%s: %s", strerror(errno), store_remedy(errno == EROFS ? SQLITE_READONLY : SQLITE_CANTOPEN, errno));
+		return false;
+	}
+	close(fd);
 	return sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)
 	    == SQLITE_OK;
 }
@@ -287,24 +280,25 @@ struct store *
 store_open(struct event_base *base, const char *path, char **error)
 {
 	struct store *store = calloc(1, sizeof *store);
-	char why[256] = "";
-	int code;
+	char why[STORE_ERROR_MAX] = "";
 
 	if (store == NULL || (store->path = strdup(path)) == NULL)
 		goto no_memory;
 	store->base = base;
 	STAILQ_INIT(&store->waiting);
 	store->commit = event_new(base, -1, 0, on_commit, store);
-	if (store->commit == NULL)
+	if (store->commit == NULL || !store_trouble_init(store))
 		goto no_memory;
-	if (open_file(store, path) && configure(store) && store_migrate(store, store_schema_latest, why, sizeof why) &&
-	    read_last_event(store)) {
+	if (open_file(store, path, why, sizeof why) && configure(store) && store_look_through(store, why, sizeof why) &&
+	    store_migrate(store, store_schema_latest, why, sizeof why) && read_last_event(store)) {
+		store_watch_wal(store);
 		store_remove_copies(path); /* we alone have the store: nobody makes one now */
 		return store;
 	}
-	code = store->db != NULL ? sqlite3_errcode(store->db) : SQLITE_NOMEM;
+	if (why[0] == '\0' && store->db != NULL)
+		store_describe(store, "", why, sizeof why);
 	if (why[0] == '\0')
-		snprintf(why, sizeof why, "%s", why_not(code) != NULL ? why_not(code) : sqlite3_errstr(code));
+		snprintf(why, sizeof why, "%s", sqlite3_errstr(SQLITE_NOMEM));
 	if (asprintf(error, "store %s: %s", path, why) == -1)
 		*error = NULL;
 	store_close(store);
@@ -359,6 +353,8 @@ store_close(struct store *store)
 	sqlite3_close(store->db);
 	if (store->commit != NULL)
 		event_free(store->commit);
+	if (store->probe != NULL)
+		event_free(store->probe);
 	free(store->path);
 	free(store);
 }

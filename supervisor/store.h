@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/histogram.h"
 #include "common/phase.h"
 #include "common/role.h"
 #include "common/uuid.h"
@@ -48,8 +49,13 @@ void store_flush(struct store *store);
 /* Commits what is open. */
 void store_close(struct store *store);
 
-/* The last failure, in SQLite's words. */
+/* The last failure, in SQLite's words, with what helps. */
 const char *store_error(const struct store *store);
+
+/* What is wrong with the store now, as store_error(), and since when (wall, ms);
+ * NULL: nothing. It can be written again when something was, and nothing failed
+ * for two seconds; damage stays until a restart. */
+const char *store_trouble(const struct store *store, int64_t *since);
 int store_schema_version(const struct store *store);
 
 /* Binds a new store to the master key with this fingerprint, and looks whether
@@ -84,9 +90,11 @@ void store_on_commit(struct store *store, void (*fn)(void *arg), void *arg);
 bool store_enter(struct store *store);
 enum store_result store_leave(struct store *store, enum store_result result);
 
-/* Totals for metrics: commits so far, and microseconds spent in them. */
+/* Totals for metrics: commits so far; failures; how long each took. */
 uint64_t store_commits(const struct store *store);
-uint64_t store_commit_us(const struct store *store);
+uint64_t store_failures(const struct store *store);
+extern const struct histogram_bounds store_commit_bounds;
+const struct histogram *store_commit_times(const struct store *store);
 
 /* --- escrows and their attempts ------------------------------------------ */
 
@@ -229,6 +237,7 @@ struct store_step_result {
 	int64_t duration_ms;
 	const void *keys;            /* sealed, takes the place of an earlier round's; or NULL */
 	size_t keys_size;
+	const char *keys_sha256;     /* of the file, 64 hexadecimal digits; or NULL */
 	const void *message;         /* sealed, or NULL */
 	size_t message_size;
 	int message_length;          /* of the message itself, bytes */
@@ -238,6 +247,9 @@ struct store_step_result {
 
 /* STORE_CONFLICT: no such intent is open, or that message was seen before. */
 enum store_result store_add_result(struct store *store, const struct store_step_result *result);
+/* In which escrow and attempt the message with this SHA-256 was said; STORE_CONFLICT:
+ * in none. */
+enum store_result store_find_message(struct store *store, const char *sha256, char escrow_id[UUID_TEXT], int *attempt);
 
 /* What opening the wallets of an attempt needs. */
 struct store_wallet {
@@ -248,6 +260,90 @@ struct store_wallet {
 enum store_result store_get_wallets(struct store *store, const char *escrow_id, int attempt,
     struct store_wallet wallets[ROLE_COUNT]);
 void store_wallets_clear(struct store_wallet wallets[ROLE_COUNT]);
+
+/* --- going on with an attempt (store_recovery.c) ----------------------------- */
+
+enum { STORE_JOURNAL_MESSAGES = 2 };
+
+/* How far a role is. Rounds are those of the calls (ipc/message.h); -1: none. */
+struct store_journal {
+	int done;                        /* the last with a result */
+	int intent;                      /* intended and not answered */
+	void *keys;                      /* sealed, or NULL */
+	size_t keys_size;
+	int keys_round;
+	struct {
+		int round;
+		void *sealed;            /* NULL: it has not said it, or there was none */
+		size_t size;
+	} messages[STORE_JOURNAL_MESSAGES]; /* of the last round that all have done, and the next */
+};
+enum store_result store_get_journal(struct store *store, const char *escrow_id, int attempt,
+    struct store_journal journals[ROLE_COUNT]);
+void store_journal_clear(struct store_journal journals[ROLE_COUNT]);
+
+/* An intent whose call has no answer is intended once more: the wallet was
+ * looked at, and is as it was before. With create_wallet, for another wallet;
+ * the one before goes to the attic. STORE_CONFLICT: none is open. */
+enum store_result store_intend_again(struct store *store, const struct store_intent *intent);
+
+/* The committed .keys go under the name intent->wallet, with intent->stamp; the
+ * wallet before goes to the attic, and what was intended with it is intended no
+ * more. STORE_CONFLICT: there are none. */
+enum store_result store_intend_restore(struct store *store, const struct store_intent *intent, const char *reason);
+
+/* It goes on at these endpoints; NULL: not a managed role. */
+enum store_result store_move(struct store *store, const char *escrow_id, int attempt,
+    const char *endpoints[ROLE_COUNT]);
+
+/* A wallet that no attempt uses any more, and whose files may be there still. */
+struct store_retired {
+	const char *wallet, *escrow_id, *endpoint /* or NULL */, *reason;
+	int attempt;
+	enum role role;
+	int64_t retired_at;
+	bool removable;                  /* no address can have been published with it */
+	const char *keys_sha256;         /* of its .keys when they were on record, or NULL */
+};
+typedef void (*store_retired_fn)(const struct store_retired *retired, void *arg);
+/* At most limit of them behind that wallet ("": from the first), by name: all of
+ * them, or those that are removable and were retired by then. */
+enum store_result store_each_retired(struct store *store, const char *after, int limit, store_retired_fn fn, void *arg);
+enum store_result store_each_removable(struct store *store, const char *after, int limit, int64_t retired_by,
+    store_retired_fn fn, void *arg);
+enum store_result store_drop_retired(struct store *store, const char *wallet);
+/* Its files are not as they are on record: it is never removed. */
+enum store_result store_keep_retired(struct store *store, const char *wallet);
+
+/* Whether a wallet is an attempt's, a spare, or in the attic; whether there is
+ * such an attempt. True also when the store cannot be read. */
+bool store_knows_wallet(struct store *store, const char *wallet);
+bool store_knows_attempt(struct store *store, const char *escrow_id, int attempt);
+
+/* --- repair (store_repair.c) ------------------------------------------------- */
+
+/* What is kept of a wallet; NULL: that is not. Sealed. */
+struct store_copies {
+	void *keys, *seed;
+	size_t keys_size, seed_size;
+	int keys_round;
+};
+enum store_result store_get_copies(struct store *store, const char *escrow_id, int attempt, enum role role,
+    struct store_copies *copies);
+void store_copies_clear(struct store_copies *copies);
+/* Puts those that are there in the place of what is on record, of a Ready escrow. */
+enum store_result store_set_copies(struct store *store, const char *escrow_id, int attempt, enum role role,
+    const struct store_copies *copies);
+
+/* A wallet of a Ready escrow gets intent->wallet for its name, intent->stamp, and
+ * that endpoint. reason: it has another name than before, whose files go to the
+ * attic; NULL: it has not. STORE_CONFLICT: the escrow is not Ready. */
+enum store_result store_intend_repair(struct store *store, const struct store_intent *intent, const char *endpoint,
+    const char *reason);
+
+/* All its wallets were opened from disk and are good now, also if they were
+ * before. STORE_CONFLICT: it is not Ready. */
+enum store_result store_set_repaired(struct store *store, const char *escrow_id, int attempt, int64_t now);
 
 /* Every sealed thing of an attempt, for `check`. */
 typedef void (*store_sealed_fn)(int attempt, enum role role, int round, const char *kind,

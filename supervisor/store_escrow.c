@@ -456,6 +456,8 @@ fail_attempt(struct store *store, struct store_guard *guard, enum failure_cause 
 	    phase_name(guard->phase), (int64_t)guard->round, (int64_t)guard->revision,
 	    failure_cause_name(cause), reason, now);
 	result = follow(guard, result, changed, PHASE_FAILED, 0);
+	if (result == STORE_OK)
+		result = store_run(store, SQL_RETIRE_WALLETS, NULL, "tii", guard->escrow_id, (int64_t)guard->attempt, now);
 	if (result != STORE_OK || !next)
 		return result;
 	result = add_next_attempt(store, guard->escrow_id, guard->attempt + 1, failures);

@@ -1,4 +1,5 @@
 /* The journal of an attempt: what was intended, what came of it, what was said. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,10 @@ add_intent(struct store *store, const struct store_intent *intent)
 	result = store_run(store, SQL_ADD_INTENT, NULL, "tititi", intent->escrow_id, (int64_t)intent->attempt,
 	    role, (int64_t)intent->round, intent->call, intent->now);
 	if (result != STORE_OK || intent->wallet == NULL)
+		return result;
+	result = store_run(store, SQL_RETIRE_SPARE, NULL, "titti", intent->escrow_id, (int64_t)intent->attempt, role,
+	    intent->wallet, intent->now);
+	if (result != STORE_OK)
 		return result;
 	result = store_run(store, SQL_SET_PASSWORD, &changed, "titttb", intent->escrow_id, (int64_t)intent->attempt,
 	    role, intent->wallet, intent->stamp, intent->password, intent->password_size);
@@ -46,8 +51,8 @@ add_result(struct store *store, const struct store_step_result *r)
 	    role, (int64_t)r->round, r->call, r->now, r->duration_ms);
 	result = one_row(result, changed);
 	if (result == STORE_OK && r->keys != NULL) {
-		result = store_run(store, SQL_SET_KEYS, &changed, "titib", r->escrow_id, (int64_t)r->attempt,
-		    role, (int64_t)r->round, r->keys, r->keys_size);
+		result = store_run(store, SQL_SET_KEYS, &changed, "titibt", r->escrow_id, (int64_t)r->attempt,
+		    role, (int64_t)r->round, r->keys, r->keys_size, r->keys_sha256);
 		result = one_row(result, changed);
 	}
 	if (result != STORE_OK || r->message == NULL)
@@ -62,6 +67,20 @@ store_add_result(struct store *store, const struct store_step_result *r)
 	if (!store_enter(store))
 		return STORE_FAILED;
 	return store_leave(store, add_result(store, r));
+}
+
+enum store_result
+store_find_message(struct store *store, const char *sha256, char escrow_id[UUID_TEXT], int *attempt)
+{
+	sqlite3_stmt *row = store_bind(store, SQL_FIND_MESSAGE, "t", sha256);
+	int got = row != NULL ? store_row(store, row) : -1;
+
+	if (got == 1) {
+		snprintf(escrow_id, UUID_TEXT, "%s", (const char *)sqlite3_column_text(row, 0));
+		*attempt = sqlite3_column_int(row, 1);
+	}
+	store_done(row);
+	return got == 1 ? STORE_OK : got == 0 ? STORE_CONFLICT : STORE_FAILED;
 }
 
 enum store_result

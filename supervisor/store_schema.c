@@ -115,6 +115,26 @@ static const char *const migrations[] = {
 	"  address    TEXT,"            /* NULL: not finished */
 	"  created_at INTEGER NOT NULL"
 	") STRICT, WITHOUT ROWID;",
+
+	/* 2 -> 3: wallets that no attempt uses any more, and whose files may be there still */
+	"CREATE TABLE attic ("
+	"  wallet     TEXT PRIMARY KEY,"
+	"  escrow_id  TEXT NOT NULL,"
+	"  attempt    INTEGER NOT NULL,"
+	"  role       TEXT NOT NULL CHECK (role IN ('buyer', 'vendor', 'arbiter')),"
+	"  endpoint   TEXT,"            /* where it was last */
+	"  reason     TEXT NOT NULL,"
+	"  retired_at INTEGER NOT NULL,"
+	"  keys_sha256 TEXT,"           /* of its .keys when they were on record */
+	"  kept       INTEGER NOT NULL DEFAULT 0 CHECK (kept IN (0, 1)),"  /* they were found to be others */
+	"  FOREIGN KEY (escrow_id, attempt) REFERENCES attempt (escrow_id, attempt)"
+	") STRICT, WITHOUT ROWID;"
+	"ALTER TABLE participant ADD COLUMN keys_sha256 TEXT;"  /* of the .keys file; NULL: it may have an address */
+	"ALTER TABLE participant ADD COLUMN home TEXT;"  /* the endpoint where the files of its wallet were made */
+	"UPDATE participant SET home = endpoint WHERE wallet IS NOT NULL;"
+	"INSERT INTO attic (wallet, escrow_id, attempt, role, endpoint, reason, retired_at)"
+	"  SELECT p.wallet, p.escrow_id, p.attempt, p.role, p.endpoint, 'its attempt failed', a.failed_at"
+	"  FROM participant p JOIN attempt a USING (escrow_id, attempt) WHERE a.phase = 'Failed' AND p.wallet IS NOT NULL;",
 };
 
 const int store_schema_latest = sizeof migrations / sizeof migrations[0];
@@ -122,21 +142,19 @@ const int store_schema_latest = sizeof migrations / sizeof migrations[0];
 static bool
 apply(struct store *store, int version, char *why, size_t why_size)
 {
-	char set_version[64];
-	char *message = NULL;
+	char set_version[64], what[32];
 	bool ok;
 
 	snprintf(set_version, sizeof set_version, "PRAGMA user_version = %d", version + 1);
-	ok = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, &message) == SQLITE_OK &&
-	    sqlite3_exec(store->db, migrations[version], NULL, NULL, &message) == SQLITE_OK &&
-	    sqlite3_exec(store->db, set_version, NULL, NULL, &message) == SQLITE_OK &&
-	    sqlite3_exec(store->db, "COMMIT", NULL, NULL, &message) == SQLITE_OK;
+	ok = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK &&
+	    sqlite3_exec(store->db, migrations[version], NULL, NULL, NULL) == SQLITE_OK &&
+	    sqlite3_exec(store->db, set_version, NULL, NULL, NULL) == SQLITE_OK &&
+	    sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
 	if (!ok) {
-		snprintf(why, why_size, "schema %d to %d: %s", version, version + 1,
-		    message != NULL ? message : sqlite3_errmsg(store->db));
+		snprintf(what, sizeof what, "schema %d to %d", version, version + 1);
+		store_describe(store, what, why, why_size);
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 	}
-	sqlite3_free(message);
 	return ok;
 }
 
@@ -146,7 +164,7 @@ store_migrate(struct store *store, int wanted, char *why, size_t why_size)
 	int version = store_schema_version(store);
 
 	if (version < 0) {
-		snprintf(why, why_size, "%s", sqlite3_errmsg(store->db));
+		store_describe(store, "", why, why_size);
 		return false;
 	}
 	if (version > store_schema_latest) {

@@ -8,6 +8,23 @@
 
 #define THIS_ATTEMPT "escrow_id = ?1 AND attempt = ?2"
 
+/* The last kex round after which no version of the wallet has an address that
+ * could be published: that of make_multisig. */
+#define BEFORE_ADDRESS "2"
+
+/* Of a row t of the attic: no address can have been published with this wallet,
+ * and nobody uses it. Its attempt failed, and its .keys were on record before
+ * they could have an address; the store may be older than the wallets, so it is
+ * removed only while its file is still that one (the attic job looks). */
+#define REMOVABLE \
+	"(t.keys_sha256 IS NOT NULL AND NOT t.kept" \
+	" AND EXISTS (SELECT 1 FROM attempt a WHERE a.escrow_id = t.escrow_id AND a.attempt = t.attempt" \
+	" AND a.phase = 'Failed' AND a.cause <> 'store_older')" \
+	" AND t.reason NOT LIKE '" RETIRED_READY "%'" \
+	" AND NOT EXISTS (SELECT 1 FROM participant p JOIN attempt a USING (escrow_id, attempt)" \
+	" WHERE p.wallet = t.wallet AND a.phase <> 'Failed')" \
+	" AND NOT EXISTS (SELECT 1 FROM spare WHERE wallet = t.wallet))"
+
 static const char *const texts[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN IMMEDIATE",
 	[SQL_COMMIT] = "COMMIT",
@@ -17,6 +34,7 @@ static const char *const texts[SQL_COUNT] = {
 
 	[SQL_ADD_KEY] = "INSERT INTO master_key (one, fingerprint) VALUES (1, ?1) ON CONFLICT DO NOTHING",
 	[SQL_GET_KEY] = "SELECT fingerprint FROM master_key",
+	[SQL_TOUCH] = "UPDATE master_key SET fingerprint = fingerprint",
 
 	[SQL_ADD_ESCROW] =
 	    "INSERT INTO escrow (escrow_id, label, metadata, external, trace, network, created_at, attempt)"
@@ -83,17 +101,19 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_ADD_INTENT] =
 	    "INSERT INTO step (escrow_id, attempt, role, round, call, intent_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[SQL_SET_PASSWORD] =
-	    "UPDATE participant SET wallet = ?4, stamp = ?5, password = ?6"
+	    "UPDATE participant SET wallet = ?4, stamp = ?5, password = ?6, home = endpoint"
 	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND password IS NULL",
 	[SQL_ADD_RESULT] =
 	    "UPDATE step SET result_at = ?6, duration_ms = ?7"
 	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND round = ?4 AND call = ?5 AND result_at IS NULL",
 	[SQL_SET_KEYS] =
-	    "UPDATE participant SET keys = ?5, keys_round = ?4"
+	    "UPDATE participant SET keys = ?5, keys_round = ?4, keys_sha256 = iif(?4 <= " BEFORE_ADDRESS ", ?6, NULL)"
 	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND (keys_round IS NULL OR keys_round <= ?4)",
 	[SQL_ADD_MESSAGE] =
 	    "INSERT INTO message (escrow_id, attempt, round, role, length, sha256, sealed)"
 	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+	[SQL_FIND_MESSAGE] =
+	    "SELECT escrow_id, attempt FROM message WHERE sha256 = ?1",
 	[SQL_GET_WALLETS] =
 	    "SELECT role, endpoint, wallet, stamp, password FROM participant WHERE " THIS_ATTEMPT,
 	[SQL_EACH_SEALED] =
@@ -102,6 +122,64 @@ static const char *const texts[SQL_COUNT] = {
 	    " UNION ALL SELECT attempt, role, keys_round, 'keys', keys FROM participant"
 	    " WHERE escrow_id = ?1 AND keys IS NOT NULL"
 	    " UNION ALL SELECT attempt, role, round, 'message', sealed FROM message WHERE escrow_id = ?1",
+
+	[SQL_GET_STEPS] =
+	    "SELECT role, round, result_at IS NOT NULL FROM step WHERE " THIS_ATTEMPT " ORDER BY round",
+	[SQL_GET_KEYS] =
+	    "SELECT role, keys, keys_round FROM participant WHERE " THIS_ATTEMPT " AND keys IS NOT NULL",
+	[SQL_GET_MESSAGES] =
+	    "SELECT role, round, sealed FROM message WHERE " THIS_ATTEMPT " AND round >= ?3",
+	[SQL_INTEND_AGAIN] =
+	    "UPDATE step SET intent_at = ?6"
+	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND round = ?4 AND call = ?5 AND result_at IS NULL",
+	[SQL_DROP_INTENTS] =
+	    "DELETE FROM step WHERE " THIS_ATTEMPT " AND role = ?3 AND result_at IS NULL",
+	[SQL_MOVE_ENDPOINT] =
+	    "UPDATE participant SET endpoint = ?4 WHERE " THIS_ATTEMPT " AND role = ?3 AND kind = 'managed'",
+	[SQL_RETIRE_WALLET] =
+	    "INSERT INTO attic (wallet, escrow_id, attempt, role, endpoint, reason, retired_at, keys_sha256)"
+	    " SELECT wallet, escrow_id, attempt, role, coalesce(home, endpoint), ?4, ?5, keys_sha256 FROM participant"
+	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND wallet IS NOT NULL",
+	[SQL_RETIRE_SPARE] =
+	    "INSERT OR IGNORE INTO attic (wallet, escrow_id, attempt, role, endpoint, reason, retired_at)"
+	    " SELECT wallet, escrow_id, attempt, role, endpoint, 'it was a spare wallet, and was not used', ?5 FROM participant"
+	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND wallet <> ?4",
+	[SQL_RETIRE_WALLETS] =
+	    "INSERT INTO attic (wallet, escrow_id, attempt, role, endpoint, reason, retired_at, keys_sha256)"
+	    " SELECT wallet, escrow_id, attempt, role, coalesce(home, endpoint), 'its attempt failed', ?3, keys_sha256"
+	    " FROM participant"
+	    " WHERE " THIS_ATTEMPT " AND wallet IS NOT NULL",
+	[SQL_SET_RESTORED] =
+	    "UPDATE participant SET wallet = ?4, stamp = ?5, home = endpoint WHERE " THIS_ATTEMPT " AND role = ?3 AND keys IS NOT NULL"
+	    " AND EXISTS (SELECT 1 FROM attempt WHERE " THIS_ATTEMPT " AND phase IN ('Preparing', 'Exchanging'))",
+	[SQL_SET_PASSWORD_AGAIN] =
+	    "UPDATE participant SET wallet = ?4, stamp = ?5, password = ?6, home = endpoint"
+	    " WHERE " THIS_ATTEMPT " AND role = ?3 AND keys IS NULL",
+	[SQL_EACH_RETIRED] =
+	    "SELECT wallet, escrow_id, attempt, role, endpoint, reason, retired_at, " REMOVABLE ", keys_sha256"
+	    " FROM attic t"
+	    " WHERE wallet > ?1 ORDER BY wallet LIMIT ?2",
+	[SQL_DUE_RETIRED] =
+	    "SELECT wallet, escrow_id, attempt, role, endpoint, reason, retired_at, 1, keys_sha256 FROM attic t"
+	    " WHERE wallet > ?1 AND retired_at <= ?3 AND " REMOVABLE " ORDER BY wallet LIMIT ?2",
+	[SQL_DROP_RETIRED] = "DELETE FROM attic WHERE wallet = ?1",
+	[SQL_KEEP_RETIRED] = "UPDATE attic SET kept = 1 WHERE wallet = ?1",
+
+	[SQL_GET_COPIES] = "SELECT keys, keys_round, seed FROM participant WHERE " THIS_ATTEMPT " AND role = ?3",
+	[SQL_SET_REPAIRED] =
+	    "UPDATE participant SET wallet = ?4, stamp = ?5, endpoint = ?6, home = ?6 WHERE " THIS_ATTEMPT " AND role = ?3"
+	    " AND kind = 'managed' AND (SELECT phase FROM attempt WHERE " THIS_ATTEMPT ") = 'Ready'",
+	[SQL_SET_VERIFIED_ANEW] =
+	    "UPDATE attempt SET verified_at = ?3, not_verified_at = NULL, not_verified_reason = NULL"
+	    " WHERE " THIS_ATTEMPT " AND phase = 'Ready'",
+	[SQL_SET_COPIES] =
+	    "UPDATE participant SET keys = coalesce(?4, keys), keys_round = iif(?4 IS NULL, keys_round, ?5),"
+	    " seed = coalesce(?6, seed) WHERE " THIS_ATTEMPT " AND role = ?3"
+	    " AND (SELECT phase FROM attempt WHERE " THIS_ATTEMPT ") = 'Ready'",
+	[SQL_KNOW_WALLET] =
+	    "SELECT 1 FROM participant WHERE wallet = ?1 UNION ALL SELECT 2 FROM attic WHERE wallet = ?1"
+	    " UNION ALL SELECT 3 FROM spare WHERE wallet = ?1 LIMIT 1",
+	[SQL_KNOW_ATTEMPT] = "SELECT 1 FROM attempt WHERE " THIS_ATTEMPT,
 
 	[SQL_GET_SPARE] = "SELECT spare_id, wallet, stamp, password, address FROM spare WHERE endpoint = ?1",
 	[SQL_DROP_SPARE] = "DELETE FROM spare WHERE endpoint = ?1",
@@ -123,8 +201,12 @@ static const char *const texts[SQL_COUNT] = {
 enum store_result
 store_fail(struct store *store, const char *what)
 {
-	snprintf(store->error, sizeof store->error, "%s: %s", what, sqlite3_errmsg(store->db));
+	store->code = sqlite3_errcode(store->db);
+	store_describe(store, what, store->error, sizeof store->error);
 	store->broken = store->open;
+	/* the end of the turn tells all else */
+	if (!store->open && (store->code == SQLITE_CORRUPT || store->code == SQLITE_NOTADB))
+		store_note_failure(store);
 	return STORE_FAILED;
 }
 

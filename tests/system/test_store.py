@@ -1,17 +1,13 @@
-"""The store: a backup of it, and a disk that is full."""
-import json
-import os
-import signal
+"""A backup of the store."""
 import sqlite3
 import stat
 import subprocess
 import threading
-import time
 
 import pytest
 
-from harness import ApiError, Store, UnixConnection
-from machine import LIMIT, wait_for
+from harness import ApiError, Store
+from machine import LIMIT
 
 STORE_FAILED = 7
 
@@ -84,110 +80,22 @@ def test_backup_that_cannot_be_read_gives_its_place_to_the_next(msigd, dead, fol
     assert m.api("backup")["size"] > 0
 
 
-# --- a full disk --------------------------------------------------------------------
-
-@pytest.fixture
-def small_disk(folder):
-    """A file system of 2 MiB, and how to fill and empty it."""
-    if os.geteuid() != 0:
-        pytest.skip("mounts a file system")
-    place = folder / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", place], check=True)
-    filler = place / "filler"
-
-    class Disk:
-        path = place / "state"
-
-        @staticmethod
-        def fill():
-            with open(filler, "wb", buffering=0) as f:
-                for size in (65536, 4096, 1):
-                    try:
-                        while f.write(b"x" * size) == size:
-                            pass
-                    except OSError:
-                        pass
-
-        @staticmethod
-        def empty():
-            filler.unlink()
-    yield Disk
-    subprocess.run(["umount", "-l", place], check=True)
-
-
-def fill_and_be_refused(m, disk):
-    """Fills the disk and what the store had in reserve; the last error."""
-    disk.fill()
-    for number in range(20000):
-        try:
-            m.api("open_escrow", label="x" * 200, metadata={str(i): "y" * 1000 for i in range(60)})
-        except ApiError as error:
-            return number, error
-        disk.empty()
-        disk.fill()
-    raise AssertionError("the store never failed")
-
-
-def test_full_disk_refuses_and_goes_on_when_there_is_room(msigd, dead, small_disk):
-    m = msigd([dead], **{"state-dir": small_disk.path})
-    m.expect("store_failed")
-    before = m.open()
-    opened, error = fill_and_be_refused(m, small_disk)
-    assert error.code == STORE_FAILED and "nothing was changed" in error.message and "full" in error.message
-    assert m.api("get_status")["escrows"]["NotStarted"] == opened + 1
-    with pytest.raises(ApiError):
-        m.api("open_escrow", label="x" * 200, metadata={str(i): "y" * 1000 for i in range(60)})
-    assert m.ctl("open", "--label", "x" * 200, *[f"--meta={i}={'y' * 1000}" for i in range(60)]).returncode == 1
-    assert m.get(before)["phase"] == "NotStarted"
-    small_disk.empty()
-    after = m.open()
-    events = m.events()
-    events.wait(type="escrow_opened", escrow_id=after)
-    events.close()
-    assert len([e for e in events.seen if e["type"] == "escrow_opened"]) == opened + 2
-    m.stop()
-    m.start()
-    assert m.get(before)["phase"] == m.get(after)["phase"] == "NotStarted"
-    assert m.api("get_status")["escrows"]["NotStarted"] == opened + 2
-
-
-def test_escrow_under_way_waits_for_room(msigd, proxy, rpcs, small_disk):
+def test_backup_taken_while_busy_starts_and_goes_on(msigd, rpcs, proxy, folder):
+    """Of an escrow whose exchange is under way. All else of that msigd is lost."""
     go_on = threading.Event()
-    first = proxy(rpcs[0], lambda method, params, nth: go_on if method == "prepare_multisig" else None)
-    m = msigd([first, *rpcs[1:]], **{"state-dir": small_disk.path})
-    m.expect("store_failed")
-    escrow = m.open()
+    first = proxy(rpcs[0], lambda method, params, nth: go_on if (method, nth) == ("exchange_multisig_keys", 1) else None)
+    m = msigd([first, *rpcs[1:]])
+    escrow, waiting = m.open(), m.open(label="waits for endpoints")
     assert first.held.wait(LIMIT)
-    fill_and_be_refused(m, small_disk)
+    copy = folder / "copy.db"
+    assert m.ctl("backup", copy).returncode == 0
+    m.kill()
     go_on.set()
-    wait_for(lambda: "waits for the store" in m.get(escrow)["status"], "the escrow waits")
-    small_disk.empty()
-    assert m.ready(escrow)["attempt"] == 1
-
-
-def test_reader_that_comes_in_a_turn_that_fails_gets_what_is_there(msigd, dead, small_disk):
-    m = msigd([dead], **{"state-dir": small_disk.path})
-    m.expect("store_failed")
-    before = m.open()
-    fill_and_be_refused(m, small_disk)
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "open_escrow", "params": {
-        "label": "x" * 200, "metadata": {str(i): "y" * 1000 for i in range(60)}}}).encode()
-    writer, reader = UnixConnection(m.socket, timeout=20), UnixConnection(m.socket, timeout=20)
-    writer.putrequest("POST", "/json_rpc")
-    writer.putheader("Content-Length", str(len(body)))
-    writer.endheaders(body[:-1])
-    reader.connect()
-    m.api("get_info")
-    time.sleep(0.5)
-    failures = len(m.logged("store_failed"))
-    # both come in one turn, the one that cannot be written first
-    m.process.send_signal(signal.SIGSTOP)
-    writer.send(body[-1:])
-    reader.request("GET", "/events?since=0")
-    m.process.send_signal(signal.SIGCONT)
-    first = json.loads(reader.getresponse().readline())
-    assert len(m.logged("store_failed")) > failures
-    assert first["type"] == "endpoint" or first["escrow_id"] == before
-    for client in (writer, reader):
-        client.close()
+    other = msigd(rpcs, start=False, name="other")
+    other.state.mkdir(mode=0o700, parents=True)
+    copy.rename(other.state / "msigd.db")
+    (m.state / "key").rename(other.state / "key")
+    other.start()
+    found = other.ready(escrow)
+    assert found["attempt"] == 1 and found["multisig_state"]["phase"] == "Ready"
+    other.ready(waiting)

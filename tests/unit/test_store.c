@@ -19,6 +19,7 @@
 #include "supervisor/check_control.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
+#include "supervisor/repair.h"
 #include "supervisor/session.h"
 #include "supervisor/store.h"
 #include "supervisor/store_internal.h"
@@ -292,6 +293,7 @@ verifier_looks_at_a_few_each_turn(void **state)
 	(void)state;
 	sv.sessions = sessions_new(&sv);
 	sv.tender = tender_new(&sv);
+	sv.repairer = repairer_new(&sv);
 	for (int i = 0; i < 100; i++) {
 		struct store_guard guard;
 		struct store_publication p;
@@ -314,6 +316,7 @@ verifier_looks_at_a_few_each_turn(void **state)
 	}
 	assert_in_range(most, 1, 20);
 	verifier_free(verifier);
+	repairer_free(sv.repairer);
 	tender_free(sv.tender);
 	sessions_free(sv.sessions);
 	escrow_table_free(sv.escrows);
@@ -464,6 +467,72 @@ a_broken_turn_is_rolled_back_whole(void **state)
 	store_when_durable(t.store, note, NULL);
 	turn();
 	assert_int_equal(t.durable, 1);
+}
+
+/* With what helps; and that one small thing could be written is no end of it. */
+static void
+a_failure_is_told(void **state)
+{
+	int64_t since = 1;
+	const char *told;
+
+	(void)state;
+	assert_null(store_trouble(t.store, &since));
+	assert_int_equal(since, 0);
+	break_the_turn();
+	turn();
+	told = store_trouble(t.store, &since);
+	assert_non_null(told);
+	assert_non_null(strstr(told, "make room"));
+	assert_string_equal(told, store_error(t.store));
+	assert_true(since > 0);
+	assert_int_equal(store_failures(t.store), 1);
+	add(id);
+	turn();
+	assert_non_null(store_trouble(t.store, &since));
+}
+
+/* As if nothing had failed for a while, and something was written since. */
+static void
+be_calm(void)
+{
+	t.store->trouble.failed_ms -= 60000;
+	t.store->trouble.written = true;
+	event_active(t.store->probe, EV_TIMEOUT, 1);
+	turn();
+}
+
+static void
+a_failure_passes_and_damage_does_not(void **state)
+{
+	int64_t since;
+
+	(void)state;
+	break_the_turn();
+	turn();
+	assert_non_null(store_trouble(t.store, &since));
+	be_calm();
+	assert_null(store_trouble(t.store, &since));
+	t.store->code = SQLITE_CORRUPT;
+	snprintf(t.store->error, sizeof t.store->error, "damaged");
+	store_note_failure(t.store);
+	be_calm();
+	assert_false(store_enter(t.store)); /* nothing is written to it any more */
+	assert_string_equal(store_trouble(t.store, &since), "damaged");
+}
+
+/* Nobody else writes: the store itself tries whether it can be. */
+static void
+a_store_that_failed_tries_by_itself(void **state)
+{
+	uint64_t commits = store_commits(t.store);
+
+	(void)state;
+	break_the_turn();
+	for (int i = 0; i < 10 && store_commits(t.store) == commits; i++)
+		turn();
+	assert_int_equal(store_commits(t.store), commits + 1);
+	assert_false(store_turn_open(t.store));
 }
 
 /* Nobody has to wait until a broken turn that could wait is over. */
@@ -888,6 +957,9 @@ main(void)
 		TEST(what_nobody_waits_for_is_committed_when_somebody_does),
 		TEST(what_nobody_waits_for_is_committed_in_time),
 		TEST(a_broken_turn_is_rolled_back_whole),
+		TEST(a_failure_is_told),
+		TEST(a_failure_passes_and_damage_does_not),
+		TEST(a_store_that_failed_tries_by_itself),
 		TEST(a_broken_turn_that_could_wait_ends_when_somebody_writes),
 		TEST(an_impossible_row_is_not_believed),
 		TEST(what_cannot_be_read_is_an_error),
