@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/job.h"
+#include "worker/trace.h"
 
 /* The three addresses have to be equal to the byte: one of them is looked at. */
 static bool
@@ -133,7 +133,11 @@ on_proven(struct party *p)
 {
 	struct job *job = p->job;
 
-	if (++proven < job->party_count || !agree(job) || job_stop_if_idle(job))
+	if (++proven < job->party_count) {
+		job_stop_if_idle(job); /* the others may not have begun */
+		return;
+	}
+	if (!agree(job) || job_stop_if_idle(job))
 		return;
 	if (!job->reopen) {
 		publish(job);
@@ -144,11 +148,18 @@ on_proven(struct party *p)
 		job_run_script(&job->parties[i], reopen_script, on_reopened);
 }
 
+static void
+prove(struct party *p)
+{
+	if (!job_stop_if_idle(p->job) && !p->job->stopping)
+		job_run_script(p, prove_script, on_proven);
+}
+
 void
 gate_begin(struct job *job)
 {
 	for (int i = 0; i < job->party_count && !job->ended; i++)
-		job_run_script(&job->parties[i], prove_script, on_proven);
+		snapshot_final(&job->parties[i], prove);
 }
 
 /* --- after it ------------------------------------------------------------- */

@@ -10,9 +10,12 @@
 
 #include "common/clock.h"
 #include "common/duration.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "ipc/channel.h"
 #include "worker/job_start.h"
+#include "worker/repair.h"
+#include "worker/trace.h"
 
 enum {
 	FLUSH_MS = 2000,
@@ -29,8 +32,8 @@ locks_json(const struct job *job, bool released)
 
 	for (int i = 0; i < job->lock_count; i++) {
 		const struct lock *l = &job->locks[i];
-		json_t *one = json_pack("{s:s, s:I, s:i}", "name", l->name, "wait_ms", (json_int_t)lock_wait_ms(l),
-		    "busy_tries", (int)l->busy_tries);
+		json_t *one = json_pack("{s:s, s:b, s:I, s:i}", "name", l->name, "held", l->fd != -1,
+		    "wait_ms", (json_int_t)lock_wait_ms(l), "busy_tries", (int)l->busy_tries);
 		if (released)
 			json_object_set_new(one, "hold_ms", json_integer(lock_hold_ms(l)));
 		json_array_append_new(list, one);
@@ -38,21 +41,32 @@ locks_json(const struct job *job, bool released)
 	return list;
 }
 
+/* Whether what was counted goes with it. Reports are left as they are: calls wait for them. */
+static bool
+has_numbers(enum message_type type)
+{
+	return type == MESSAGE_SERVING || type == MESSAGE_REPLY || type == MESSAGE_FINISHED;
+}
+
 static bool
 send_frame(struct job *job, enum message_type type, json_t *frame)
 {
+	json_t *numbers = has_numbers(type) ? numbers_take(&job->numbers) : NULL;
+
+	if (numbers != NULL)
+		json_object_set_new(frame, "numbers", numbers);
 	json_object_set_new(frame, "type", json_string(message_type_name(type)));
 	json_object_set_new(frame, "generation", json_integer(job->generation));
 	return channel_send(job->channel, frame);
 }
 
-void
+bool
 job_send(struct job *job, enum message_type type, json_t *frame)
 {
-	if (job->ended)
-		json_decref(frame);
-	else
-		send_frame(job, type, frame);
+	if (!job->ended)
+		return send_frame(job, type, frame);
+	json_decref(frame);
+	return true;
 }
 
 void
@@ -62,12 +76,24 @@ job_end(struct job *job)
 
 	if (job->ended)
 		return;
+	trace_locks_released(job);
+	FAULT("finish", job->outcome, "", -1);
 	job->ended = true;
+	for (int i = 0; i < job->party_count; i++)
+		rpc_count_given_up(job->parties[i].rpc);
 	job->outcome_fields = NULL;
 	json_object_set_new(frame, "outcome", json_string(job->outcome));
 	json_object_set_new(frame, "locks", locks_json(job, true));
 	send_frame(job, MESSAGE_FINISHED, frame);
 	channel_flush(job->channel, FLUSH_MS);
+	event_base_loopbreak(job->base);
+}
+
+void
+job_leave(struct job *job, int exit_status)
+{
+	job->ended = true;
+	job->exit_status = exit_status;
 	event_base_loopbreak(job->base);
 }
 
@@ -102,7 +128,7 @@ void
 job_fail(struct job *job, struct party *party, const char *call, enum failure_cause cause, bool fatal,
     const char *format, ...)
 {
-	char text[400], reason[600], who[80] = "";
+	char text[600], reason[800], who[80] = "";
 	va_list values;
 
 	va_start(values, format);
@@ -139,7 +165,8 @@ job_stop_if_idle(struct job *job)
 	return true;
 }
 
-/* Names what was waited for: the first of them, for nothing counts after it. */
+/* Names what was waited for: the first of them, for nothing counts after it. Not a
+ * call of a snapshot: nothing hangs on that. */
 static void
 on_deadline(evutil_socket_t fd, short what, void *arg)
 {
@@ -154,8 +181,12 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	}
 	duration_format(clock_monotonic_ms() - job->began_ms, after, sizeof after);
 	for (int i = 0; i < job->party_count; i++) {
+		if (job->parties[i].op != NULL)
+			trace_overtime(&job->parties[i]);
+	}
+	for (int i = 0; i < job->party_count; i++) {
 		struct party *p = &job->parties[i];
-		if (p->op != NULL && !job->tidying)
+		if (p->op != NULL && !p->op->look && !job->tidying)
 			job_fail(job, p, p->op->method, CAUSE_TIMEOUT, false, "no answer when the time was over after %s; %s", after,
 			    rpc_was_sent(p->rpc) ? "its outcome is unknown" : "the request was not sent");
 	}
@@ -204,6 +235,7 @@ on_delay(evutil_socket_t fd, short what, void *arg)
 		set_delay(delay, delay->asked_ms - measured);
 		return;
 	}
+	trace_delay(p, delay->kind, delay->asked_ms, measured);
 	job_send(p->job, MESSAGE_NOTE, json_pack("{s:s, s:s, s:s, s:I, s:I}", "what", "delay", "kind", delay->kind,
 	    "role", role_name(p->role), "asked_ms", (json_int_t)delay->asked_ms, "measured_ms", (json_int_t)measured));
 	delay->then(p);
@@ -238,10 +270,12 @@ job_report(struct job *job, enum message_type type, json_t *frame)
 		json_decref(frame);
 		return 0;
 	}
+	FAULT("report", message_type_name(type), "", -1);
 	json_object_set_new(frame, "serial", json_integer(++job->serial));
 	job->unacked++;
 	if (!send_frame(job, type, frame))
 		job_fail(job, NULL, NULL, CAUSE_INTERNAL, true, "a report does not fit a frame");
+	channel_push(job->channel); /* at once: calls that follow may all be made, and answered, in this turn of the loop */
 	return job->serial;
 }
 
@@ -253,10 +287,12 @@ try_later(struct job *job, const struct lock *l, const char *holder, const char 
 {
 	static const struct timeval again = {0, LOCK_AGAIN_MS * 1000};
 
-	if (lock_wait_ms(l) < LOCK_PATIENCE_MS)
+	if (lock_wait_ms(l) < LOCK_PATIENCE_MS) {
 		event_add(job->lock_retry, &again);
-	else
-		job_finish(job, "busy", json_pack("{s:s, s:s*, s:s*}", "lock", l->name, "holder", holder, "why", why));
+		return;
+	}
+	trace_lock(job, l, holder, why);
+	job_finish(job, "busy", json_pack("{s:s, s:s*, s:s*}", "lock", l->name, "holder", holder, "why", why));
 }
 
 /* A shortage passes, and is nobody's fault; anything else is for an operator. */
@@ -268,6 +304,7 @@ lock_failed(struct job *job, struct lock *l, int error)
 	snprintf(why, sizeof why, "lock-dir: %.150s/%.60s: %s", job->lock_dir, l->name, strerror(error));
 	replace_non_ascii(why);
 	if (!lock_error_passes(error)) {
+		trace_lock(job, l, NULL, strerror(error));
 		job_fail(job, NULL, NULL, CAUSE_LOCKS, true, "%s", why);
 		return;
 	}
@@ -288,6 +325,7 @@ try_locks(struct job *job)
 			continue;
 		switch (lock_try(l, job->lock_dir, who, holder, sizeof holder)) {
 		case LOCK_TAKEN:
+			trace_lock(job, l, NULL, NULL);
 			break;
 		case LOCK_BUSY:
 			try_later(job, l, holder, NULL);
@@ -338,7 +376,7 @@ job_init(struct job *job, json_t *start, const char **why)
 {
 	*why = "a start frame that is not complete";
 	job->generation = json_integer_value(json_object_get(start, "generation"));
-	job->rpc = rpc_client_new(job->base);
+	job->rpc = rpc_client_new(job->base, &job->numbers);
 	job->deadline = evtimer_new(job->base, on_deadline, job);
 	job->lock_retry = evtimer_new(job->base, on_lock_retry, job);
 	return job->rpc != NULL && job->deadline != NULL && job->lock_retry != NULL && job_take_start(job, start);
@@ -356,12 +394,14 @@ wipe_text(char **text)
 void
 job_clear(struct job *job)
 {
+	seed_restore_cancel(); /* whatever the end was, its folder goes */
 	for (int i = 0; i < ROLE_COUNT; i++) {
 		struct party *p = &job->parties[i];
 		rpc_endpoint_free(p->rpc);
 		wipe_text(&p->message);
 		wipe_text(&p->previous);
 		wipe_text(&p->seed);
+		journal_forget(&p->journal);
 		json_decref(p->is_multisig);
 		free(p->wallet_dir);
 		if (p->delay.timer != NULL)
@@ -378,6 +418,8 @@ job_clear(struct job *job)
 		event_free(job->lock_retry);
 	json_decref(job->outcome_fields);
 	free(job->lock_dir);
+	for (int i = 0; i < WALLET_CLIS; i++)
+		free(job->copies.wallet_cli[i]);
 	sodium_memzero(job->subkey, sizeof job->subkey);
 	sodium_memzero(job->new_spare_subkey, sizeof job->new_spare_subkey);
 }

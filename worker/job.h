@@ -19,8 +19,10 @@
 #include "common/lock.h"
 #include "common/role.h"
 #include "common/seal.h"
+#include "common/sha256.h"
 #include "common/uuid.h"
 #include "ipc/message.h"
+#include "ipc/numbers.h"
 #include "worker/wallet_rpc.h"
 
 enum {
@@ -28,7 +30,8 @@ enum {
 	STAMP_MAX = 256,
 	ADDRESS_MAX = 128,
 	KEYS_FILE_MAX = 12 * 1024, /* a .keys file is 2 to 3 KB; three have to fit a frame */
-	LOCKS_MAX = ROLE_COUNT + 1
+	LOCKS_MAX = ROLE_COUNT + 1,
+	WALLET_CLIS = 2
 };
 
 struct job;
@@ -63,6 +66,10 @@ struct op {
 	int accepted_error;
 	/* The call the step is about: its time is the step's. */
 	bool main;
+	/* Of a snapshot: no error of it ends the job. It changes nothing, so an outcome
+	 * that is not known is harmless; but then, and once the job is to stop, the
+	 * script is over. */
+	bool look;
 };
 
 /* A wait before the next call. */
@@ -73,6 +80,30 @@ struct delay {
 	void (*then)(struct party *party);
 };
 
+/* How far a role was when its attempt was interrupted (JOURNAL in ipc/message.h). */
+struct journal {
+	bool given;
+	int done, intent;         /* rounds; -1: none */
+	unsigned char *keys;      /* the .keys of the wallet after done, secret; NULL: there are none */
+	size_t keys_size;
+	struct {
+		int round;
+		char *text;       /* secret, or NULL */
+	} said[2];
+};
+
+struct party;
+struct job;
+
+/* Takes over a party's part of the start frame; json may be NULL. */
+void journal_take(struct party *party, json_t *json);
+
+/* The first party whose journal cannot be gone on with, and why; NULL: there is none. */
+struct party *journal_incomplete(struct job *job, char *why, size_t size);
+
+/* Wipes what is secret in it: it has been used. */
+void journal_forget(struct journal *journal);
+
 /* A wallet-rpc and the wallet in it that belongs to one role. */
 struct party {
 	struct job *job;
@@ -82,12 +113,19 @@ struct party {
 	char *wallet_dir;         /* "" when the files cannot be read */
 	bool wallet_dir_sure;
 	bool files_missed;        /* said already that they are not there */
-	ino_t cache_file;         /* inode of the wallet's cache file before it was stamped; 0: not seen */
+	ino_t cache_file;         /* inode of the wallet's cache file between stamp and store; 0: not seen */
 	struct rpc_endpoint *rpc;
 	char wallet[128];
 	char stamp[STAMP_MAX];
 	char password[PASSWORD_MAX];
+	char keys_sha256[SHA256_TEXT]; /* of the .keys that were read last, hexadecimal */
 	char address[ADDRESS_MAX];
+	struct journal journal;
+	bool found_open;          /* tend: a wallet was open there */
+	char found[200];          /* what wallet was open in the place of its own, for people, or "" */
+	char found_escrow[UUID_TEXT]; /* of which escrow that is, or "" */
+	bool unfit;               /* recovery, repair: the wallet cannot be gone on with */
+	char why_unfit[RPC_WHY_MAX];
 	struct spare spare;       /* the wallet it is to use, or that is on record (tend) */
 	bool closed;              /* a wallet that was open there was closed */
 	char *message;            /* its message of the round, secret, or NULL */
@@ -96,9 +134,12 @@ struct party {
 	json_t *is_multisig;      /* an answer not looked at yet, or NULL */
 	bool ready;               /* is_multisig said so last */
 	int round;                /* kex round of the step under way or done last */
+	bool in_step;             /* the calls are those of the step of its round (for the trace) */
+	int64_t called_us;        /* monotonic: when the call under way went out (likewise) */
+	int64_t look_ends_ms;     /* monotonic: when the snapshot under way is over (likewise) */
 	int64_t main_ms;          /* what the step's main call took */
 	int64_t make_ms;          /* what make_multisig took */
-	bool polluted;            /* its wallet was just found multisig before its make_multisig */
+	bool polluted;            /* its wallet was just found multisig before its make_multisig, or another in its place */
 	bool reopened;            /* and was opened again for that */
 	bool left;                /* a trial: files of its wallet may be there still */
 	const struct op *op;      /* the script's call under way, or NULL */
@@ -107,16 +148,27 @@ struct party {
 	struct delay delay;
 };
 
+/* A repair: what the store has of the wallet, beside journal.keys and seed of its
+ * party. */
+struct copies {
+	const char *no_keys, *no_seed; /* why there is none to be used */
+	bool has_keys;                 /* there are .keys on record, good or not */
+	int keys_round;                /* of the .keys */
+	char *wallet_cli[WALLET_CLIS]; /* paths of monero-wallet-cli, to be tried in turn, or NULL */
+};
+
 struct job {
 	struct event_base *base;
 	struct channel *channel;
 	struct rpc_client *rpc;
+	struct numbers numbers;   /* what was counted since a frame last had it */
 	int64_t generation;
-	char name[16];            /* "setup", "session", "tend", "check", "trial" */
+	char name[16];            /* "setup", "session", "tend", "check", "repair", "attic", "trial" */
 	char escrow_id[UUID_TEXT];/* or "" */
 	int attempt;
 	enum network network;
 	bool reopen;              /* gate = reopen */
+	bool trace;               /* its escrow is traced: see trace.h */
 	int64_t stagger_ms;
 	int64_t pollution_ms;     /* -1: a polluted wallet is a failure at once */
 	int64_t deadline_ms;      /* monotonic */
@@ -124,7 +176,8 @@ struct job {
 	struct event *deadline;
 	unsigned char subkey[SEAL_KEY_BYTES];
 	char *lock_dir;
-	char address[ADDRESS_MAX];/* check, session: what the wallets must have */
+	char address[ADDRESS_MAX];/* check, session, repair: what the wallets must have */
+	struct copies copies;     /* repair */
 	char new_spare_id[UUID_TEXT]; /* tend: of the one that is to be made; "": none is */
 	unsigned char new_spare_subkey[SEAL_KEY_BYTES];
 	struct party parties[ROLE_COUNT];
@@ -182,11 +235,14 @@ void job_end(struct job *job);
 void job_fail(struct job *job, struct party *party, const char *call, enum failure_cause cause, bool fatal,
     const char *format, ...) __attribute__((format(printf, 6, 7)));
 
+/* Ends it without a word, with this status (enum worker_exit). */
+void job_leave(struct job *job, int exit_status);
+
 /* A stop was asked for and nothing is under way: ends as stopped, true. */
 bool job_stop_if_idle(struct job *job);
 
-/* Sends any other frame. */
-void job_send(struct job *job, enum message_type type, json_t *frame);
+/* Sends any other frame. False: it does not fit, or out of memory. */
+bool job_send(struct job *job, enum message_type type, json_t *frame);
 
 /* Calls then after so long, and notes how long it was; after 0 at once. Not if
  * the job is to end meanwhile. */
@@ -211,19 +267,13 @@ json_t *spare_lost_json(const struct spare *spare);
  * done; a failure ends the job. */
 void job_run_script(struct party *party, const struct op *script, void (*done)(struct party *party));
 
-/* The wallet's .keys, sealed, as base64 from malloc, to be freed. *ok false: it
- * had to be readable and was not, and the job has ended. NULL with *ok true:
- * this endpoint's files cannot be read. */
-char *wallet_sealed_keys(struct party *party, int round, bool *ok);
-
 /* Pieces of scripts. */
 json_t *params_stamp_key(struct party *party);     /* get_attribute */
 bool take_stamp(struct party *party, json_t *result);
-/* Before make_multisig: is_multisig with the first, then get_attribute with the
- * other, so that the stamp is proven last and another wallet is reported as what
- * it is. Our own, if it is multisig: party->polluted, and the script is over. */
+/* Before make_multisig: is_multisig with the first, then get_attribute with
+ * take_stamp_not_polluted(), so that the stamp is proven last and another wallet
+ * is reported as what it is. */
 bool take_multisig_later(struct party *party, json_t *result);
-bool take_stamp_not_polluted(struct party *party, json_t *result);
 
 bool take_not_multisig(struct party *party, json_t *result);
 bool take_multisig(struct party *party, json_t *result);  /* 2 of 3; sets ready */
@@ -231,20 +281,28 @@ bool take_ready(struct party *party, json_t *result);     /* 2 of 3 and ready */
 json_t *params_account(struct party *party);       /* get_address */
 bool take_address(struct party *party, json_t *result);
 bool take_right_address(struct party *party, json_t *result); /* the one that the job was told */
+json_t *params_stamp(struct party *party);         /* set_attribute */
+json_t *params_prepare(struct party *party);       /* prepare_multisig */
 json_t *params_address(struct party *party);       /* validate_address */
 bool take_validity(struct party *party, json_t *result);
 json_t *params_mnemonic(struct party *party);      /* query_key */
 bool take_seed(struct party *party, json_t *result);
 json_t *params_open(struct party *party);          /* open_wallet */
 json_t *params_no_save(struct party *party);       /* close_wallet */
+json_t *params_same_password(struct party *party); /* change_wallet_password: the wallet that is open knows it */
 bool take_closed(struct party *party, json_t *result);
 
-/* Whether a name is that of a trial's wallet: trial-UUID-ROLE. */
-bool wallet_is_trial(const char *wallet);
+/* Of a wallet that is looked at: it cannot be gone on with, and why. Both return
+ * true, so that the script goes on to those calls that want no fit one. That no
+ * wallet is open any more tells nothing of the wallet (the wallet-rpc was
+ * restarted between two calls): refused_unfit() leaves that a failure. */
+bool wallet_unfit(struct party *party, const char *why);
+bool refused_unfit(struct party *party, const struct rpc_result *refused);
+bool wallet_is_fit(struct party *party);           /* .wanted */
 
-/* Removes the files of a trial's wallet, and of no other. False: they may be
- * there still. */
-bool wallet_remove_files(const struct party *party, const char *wallet);
+/* A name that no wallet has had, for another wallet of the same role, into
+ * party->wallet. */
+void wallet_new_name(struct party *party);
 
 /* A new wallet's password, into party->password; sealed, as base64 from malloc,
  * or NULL when out of memory. And what makes a stamp the only one of its kind. */
@@ -264,9 +322,6 @@ void setup_acked(struct job *job, json_int_t serial);
 void setup_stop(struct job *job);
 /* Its make_multisig goes out: the next party's stagger-delay begins. */
 void setup_make_begins(struct party *party);
-/* Its wallet is polluted: once more, from disk, and on with clean(); a second
- * time it is a failure. */
-void pollution_found(struct party *party, void (*clean)(struct party *party));
 void trial_begin(struct job *job);
 void trial_acked(struct job *job, json_int_t serial);
 void trial_stop(struct job *job);
@@ -275,6 +330,11 @@ void trial_tidy(struct job *job, bool over);
 void tend_begin(struct job *job);
 void tend_acked(struct job *job, json_int_t serial);
 void check_begin(struct job *job);
+void repair_begin(struct job *job);
+void repair_acked(struct job *job, json_int_t serial);
+void repair_stop(struct job *job);
+bool attic_take(struct job *job, json_t *start); /* its part of the start frame */
+void attic_begin(struct job *job);
 
 /* The wallets of a Ready escrow stay open for requests. From disk, or after the
  * set-up. session_stop: a stop was asked for, or came before. */
@@ -285,6 +345,52 @@ void session_stop(struct job *job);
 
 /* Closes the wallets and ends the job as done. */
 void gate_close(struct job *job);
+
+/* --- recovery (recovery.c) -------------------------------------------------- */
+
+/* Brings every wallet to where the journal says that it is: as it is, or from its
+ * committed .keys under a new name. Then setup_go_on(). A role that has no
+ * wallet yet is left alone. recovery_acked: whether that ack was recovery's. */
+void recovery_begin(struct job *job);
+bool recovery_acked(struct job *job, json_int_t serial);
+void setup_go_on(struct job *job);
+
+/* Whether wallets of it are there that the store cannot know (older.c); then the
+ * job has failed. */
+bool setup_store_is_older(struct job *job);
+
+/* Leaves word in the wallet folder whose wallet a spare becomes, for that. False:
+ * the job has failed. */
+bool setup_tell_of_spare(struct party *party);
+
+/* A new stamp, into party->stamp. */
+void setup_make_stamp(struct party *party);
+
+/* --- pollution (pollution.c) ------------------------------------------------ */
+
+/* The proof before a call that changes the wallet, as get_attribute: of another
+ * wallet, and of one without a stamp, the script is over with party->polluted.
+ * The second: before make_multisig; also of our own, if it is multisig. */
+bool take_own_stamp(struct party *party, json_t *result);
+bool take_stamp_not_polluted(struct party *party, json_t *result);
+bool refused_stamp(struct party *party, const struct rpc_result *result);
+
+/* What a stamp of msigd's says, of an escrow's wallet or of a spare; anybody may have
+ * written it. value: NULL, there is none. */
+struct stamp {
+	char escrow_id[UUID_TEXT];/* or "" */
+	char spare[UUID_TEXT];    /* or "" */
+	bool has_role;
+	enum role role;
+	int attempt;
+};
+void stamp_read(const char *value, struct stamp *stamp);
+
+/* What is open there, by its stamp (NULL: it has none), into party->found. */
+void pollution_describe(struct party *party, const char *stamp);
+
+/* Once more, from disk, and on with clean(); a second time it is a failure. */
+void pollution_found(struct party *party, void (*clean)(struct party *party));
 
 /* --- the gate (gate.c), after the last round ------------------------------ */
 

@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "worker/job.h"
+#include "worker/wallet_files.h"
 
 static void
 copy_text(char *out, size_t size, json_t *object, const char *key)
@@ -100,8 +101,9 @@ take_party(struct job *job, json_t *participant)
 	if (p->wallet[0] == '\0' || !take_endpoint(p, json_object_get(participant, "endpoint")) ||
 	    !take_spare(p, json_object_get(participant, "spare")))
 		return false;
+	journal_take(p, json_object_get(participant, "journal"));
 	place = (struct seal_place){job->escrow_id, job->attempt, p->role, 0, SEAL_PASSWORD};
-	return password == NULL || unseal_password(job->subkey, &place, password, p->password);
+	return password == NULL || unseal_password(job->subkey, &place, password, p->password) || p->journal.given;
 }
 
 static bool
@@ -174,6 +176,42 @@ take_tend(struct job *job, json_t *start)
 	return take_endpoint(p, json_object_get(start, "endpoint")) && take_spare(p, json_object_get(start, "spare"));
 }
 
+/* What cannot be opened is as if it were not there: there may be something else. */
+static void
+take_copies(struct job *job, json_t *json)
+{
+	struct party *p = &job->parties[0];
+	struct seal_place keys_place = {job->escrow_id, job->attempt, p->role, 0, SEAL_KEYS};
+	struct seal_place seed_place = {job->escrow_id, job->attempt, p->role, 0, SEAL_SEED};
+	const char *keys = json_string_value(json_object_get(json, "keys"));
+	const char *seed = json_string_value(json_object_get(json, "seed"));
+	size_t size;
+
+	keys_place.round = job->copies.keys_round = (int)json_integer_value(json_object_get(json, "keys_round"));
+	job->copies.has_keys = keys != NULL;
+	job->copies.no_keys = keys == NULL ? "there are none" : "they are damaged: their seal does not open";
+	job->copies.no_seed = seed == NULL ? "there is none on record" : "it is damaged: its seal does not open";
+	if (keys != NULL)
+		p->journal.keys = unseal_base64(job->subkey, &keys_place, keys, &p->journal.keys_size);
+	if (seed != NULL)
+		p->seed = (char *)unseal_base64(job->subkey, &seed_place, seed, &size);
+}
+
+static bool
+take_repair(struct job *job, json_t *start)
+{
+	const json_t *programs = json_object_get(start, "wallet_clis");
+
+	if (!take_escrow(job, start) || job->party_count != 1 || job->address[0] == '\0')
+		return false;
+	for (size_t i = 0; i < WALLET_CLIS; i++) {
+		const char *program = json_string_value(json_array_get(programs, i));
+		job->copies.wallet_cli[i] = program != NULL ? strdup(program) : NULL;
+	}
+	take_copies(job, json_object_get(start, "copies"));
+	return true;
+}
+
 static void
 stop_if_idle(struct job *job)
 {
@@ -201,6 +239,8 @@ static const struct {
 	{"session", take_escrow, session_begin, NULL, session_stop, NULL, NULL},
 	{"tend", take_tend, tend_begin, tend_acked, stop_at_once, NULL, NULL},
 	{"check", take_escrow, check_begin, NULL, stop_if_idle, NULL, NULL},
+	{"repair", take_repair, repair_begin, repair_acked, repair_stop, NULL, NULL},
+	{"attic", attic_take, attic_begin, NULL, stop_at_once, NULL, NULL},
 };
 
 static bool
@@ -227,6 +267,7 @@ job_take_start(struct job *job, json_t *start)
 	int64_t timeout_ms = json_integer_value(json_object_get(start, "timeout_ms"));
 
 	copy_text(job->name, sizeof job->name, start, "job");
+	job->trace = json_is_true(json_object_get(start, "trace"));
 	if (lock_dir == NULL || network == NULL || timeout_ms <= 0 || !network_parse(network, &job->network) ||
 	    (job->lock_dir = strdup(lock_dir)) == NULL)
 		return false;

@@ -44,20 +44,12 @@ send_log(enum log_level level, const char *event, const struct log_field *fields
 /* --- the channel ---------------------------------------------------------- */
 
 static void
-leave(int status)
-{
-	job.ended = true;
-	job.exit_status = status;
-	event_base_loopbreak(job.base);
-}
-
-static void
 on_start(json_t *frame)
 {
 	const char *why;
 
 	if (json_integer_value(json_object_get(frame, "protocol")) != IPC_PROTOCOL) {
-		leave(WORKER_EXIT_PROTOCOL);
+		job_leave(&job, WORKER_EXIT_PROTOCOL);
 		return;
 	}
 	if (!job_init(&job, frame, &why)) {
@@ -74,7 +66,7 @@ on_ack(json_t *frame)
 	json_int_t serial = json_integer_value(json_object_get(frame, "serial"));
 
 	if (job.acked == NULL || serial != job.acked_serial + 1 || serial > job.serial) {
-		leave(WORKER_EXIT_PROTOCOL);
+		job_leave(&job, WORKER_EXIT_PROTOCOL);
 		return;
 	}
 	job.acked_serial = serial;
@@ -97,7 +89,7 @@ on_frame(json_t *frame, void *arg)
 	/* start comes first, and once */
 	if (name == NULL || !message_type_parse(name, &type) || (type == MESSAGE_START) == started ||
 	    !message_allowed_to_worker(type, state)) {
-		leave(WORKER_EXIT_PROTOCOL);
+		job_leave(&job, WORKER_EXIT_PROTOCOL);
 		return;
 	}
 	if (type == MESSAGE_START) {
@@ -118,7 +110,7 @@ on_channel_end(enum channel_end end, const char *why, void *arg)
 {
 	(void)why;
 	(void)arg;
-	leave(end == CHANNEL_EOF ? WORKER_EXIT_SUPERVISOR_GONE : WORKER_EXIT_PROTOCOL);
+	job_leave(&job, end == CHANNEL_EOF ? WORKER_EXIT_SUPERVISOR_GONE : WORKER_EXIT_PROTOCOL);
 }
 
 /* --- the process ---------------------------------------------------------- */

@@ -6,16 +6,17 @@
  */
 #include "worker/steps.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum {
-	NO_WALLET_OPEN = -13, NO_ATTRIBUTE = -45,
-	MESSAGE_MAX = 16 * 1024 /* some hundred bytes in truth; it has to fit a frame, sealed, beside the .keys */
-};
+#include "common/clock.h"
+#include "worker/trace.h"
+
+enum { MESSAGE_MAX = 1024 /* some 200 bytes in truth; six have to fit a frame, sealed, beside three .keys */ };
 
 /* --- what the calls take and give ------------------------------------------------- */
 
@@ -25,13 +26,13 @@ params_create(struct party *p)
 	return json_pack("{s:s, s:s, s:s}", "filename", p->wallet, "password", p->password, "language", "English");
 }
 
-static json_t *
+json_t *
 params_stamp(struct party *p)
 {
 	return json_pack("{s:s, s:s}", "key", "msigd", "value", p->stamp);
 }
 
-static json_t *
+json_t *
 params_prepare(struct party *p)
 {
 	(void)p;
@@ -104,41 +105,48 @@ take_message(struct party *p, json_t *result)
  * Where files cannot be read, the wallet that is open must know the new
  * wallet's password. */
 
-static ino_t
-cache_file(struct party *p)
+ino_t
+step_cache_file(struct party *p)
 {
+	int64_t began = clock_monotonic_us();
 	char path[PATH_MAX];
 	struct stat st;
+	int error;
 
 	if (p->wallet_dir[0] == '\0')
 		return 0;
 	snprintf(path, sizeof path, "%.3800s/%s", p->wallet_dir, p->wallet);
-	return stat(path, &st) == 0 ? st.st_ino : 0;
+	error = stat(path, &st) == 0 ? 0 : errno;
+	trace_file(p, "stat", path, "cache", error == 0 ? (int64_t)st.st_size : -1, began, error);
+	return error == 0 ? st.st_ino : 0;
 }
 
-static bool
-take_unstamped(struct party *p, json_t *result)
+bool
+step_take_unstamped(struct party *p, json_t *result)
 {
-	(void)result;
-	job_fail(p->job, p, p->op->method, CAUSE_STAMP_MISMATCH, false, "the wallet that was just created has a stamp: "
-	    "another wallet is open there; does another program use this endpoint?");
+	pollution_describe(p, json_string_value(json_object_get(result, "value")));
+	job_fail(p->job, p, p->op->method, CAUSE_POLLUTED, false, "the wallet that was just made there has a stamp: it is %s; "
+	    "does another program use this endpoint?", p->found);
 	return false;
 }
 
-static bool
-take_validity_of_new(struct party *p, json_t *result)
+/* Looked at after the stamp, and not before: whoever opens another wallet makes
+ * the wallet-rpc store the one that is open. */
+bool
+step_take_stamped(struct party *p, json_t *result)
 {
-	p->cache_file = cache_file(p);
-	return take_validity(p, result);
+	(void)result;
+	p->cache_file = step_cache_file(p);
+	return true;
 }
 
 static bool
 take_stored(struct party *p, json_t *result)
 {
 	(void)result;
-	if (p->cache_file == 0 || cache_file(p) != p->cache_file)
+	if (p->cache_file == 0 || step_cache_file(p) != p->cache_file)
 		return true;
-	job_fail(p->job, p, p->op->method, CAUSE_STAMP_MISMATCH, false, "the stamp did not go into the file of wallet %s: "
+	job_fail(p->job, p, p->op->method, CAUSE_POLLUTED, false, "the stamp did not go into the file of wallet %s: "
 	    "another wallet is open there; does another program use this endpoint?", p->wallet);
 	return false;
 }
@@ -149,7 +157,7 @@ file_not_seen(struct party *p)
 	return p->cache_file == 0;
 }
 
-static json_t *
+json_t *
 params_same_password(struct party *p)
 {
 	return json_pack("{s:s, s:s}", "old_password", p->password, "new_password", p->password);
@@ -159,9 +167,21 @@ params_same_password(struct party *p)
 static bool
 refuse_reopen(struct party *p, const struct rpc_result *result)
 {
-	job_fail(p->job, p, p->op->method, CAUSE_POLLUTED, false, "the wallet %s was multisig before its make_multisig, and "
-	    "cannot be opened again: %s", p->wallet, result->why);
+	job_fail(p->job, p, p->op->method, CAUSE_POLLUTED, false, "another program has been at wallet %s, and it cannot be "
+	    "opened again: %s", p->wallet, result->why);
 	return false;
+}
+
+static bool
+is_before_make(struct party *p)
+{
+	return p->round <= ROUND_MAKE;
+}
+
+static bool
+take_stamp_as_left(struct party *p, json_t *result)
+{
+	return is_before_make(p) ? take_stamp_not_polluted(p, result) : take_own_stamp(p, result);
 }
 
 /* --- the scripts ---------------------------------------------------------- */
@@ -170,9 +190,9 @@ static const struct op create_script[] = {
 	{.method = "create_wallet", .params = params_create, .main = true},
 	{.method = "is_multisig", .take = take_not_multisig},
 	{.method = "get_address", .params = params_account, .take = take_address},
-	{.method = "validate_address", .params = params_address, .take = take_validity_of_new},
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_unstamped, .accepted_error = NO_ATTRIBUTE},
-	{.method = "set_attribute", .params = params_stamp},
+	{.method = "validate_address", .params = params_address, .take = take_validity},
+	{.method = "get_attribute", .params = params_stamp_key, .take = step_take_unstamped, .accepted_error = NO_ATTRIBUTE},
+	{.method = "set_attribute", .params = params_stamp, .take = step_take_stamped},
 	{.method = "change_wallet_password", .params = params_same_password, .wanted = file_not_seen},
 	{.method = "store", .take = take_stored},
 	{.method = NULL},
@@ -186,8 +206,9 @@ take_stamp_of_spare(struct party *p, json_t *result)
 
 	if (value != NULL && strcmp(value, p->spare.stamp) == 0)
 		return true;
-	job_fail(p->job, p, p->op->method, CAUSE_STAMP_MISMATCH, false, "another wallet is open there: its stamp is not "
-	    "that of the spare %s; does another program use this endpoint?", p->spare.wallet);
+	pollution_describe(p, value);
+	job_fail(p->job, p, p->op->method, CAUSE_POLLUTED, false, "in the place of the spare %s another wallet is open: %s; "
+	    "does another program use this endpoint?", p->spare.wallet, p->found);
 	return false;
 }
 
@@ -200,14 +221,14 @@ static const struct op spare_script[] = {
 
 /* Writes nothing to disk (MONERO.md), so there is nothing to store. */
 static const struct op prepare_script[] = {
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_own_stamp, .refused = refused_stamp},
 	{.method = "prepare_multisig", .params = params_prepare, .take = take_message, .main = true},
 	{.method = NULL},
 };
 
 static const struct op make_script[] = {
 	{.method = "is_multisig", .take = take_multisig_later},
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp_not_polluted},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp_not_polluted, .refused = refused_stamp},
 	{.method = "make_multisig", .params = params_make, .take = take_message, .main = true},
 	{.method = "is_multisig", .take = take_multisig},
 	{.method = "store"},
@@ -225,13 +246,13 @@ const struct op step_close_script[] = {
 const struct op step_reopen_script[] = {
 	{.method = "open_wallet", .params = params_open, .refused = refuse_reopen},
 	{.method = "is_multisig", .take = take_multisig_later},
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp_not_polluted},
-	{.method = "prepare_multisig", .params = params_prepare},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp_as_left, .refused = refused_stamp},
+	{.method = "prepare_multisig", .params = params_prepare, .wanted = is_before_make},
 	{.method = NULL},
 };
 
 static const struct op exchange_script[] = {
-	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_own_stamp, .refused = refused_stamp},
 	{.method = "exchange_multisig_keys", .params = params_exchange, .take = take_message, .main = true},
 	{.method = "is_multisig", .take = take_multisig},
 	{.method = "store"},

@@ -20,8 +20,15 @@ bool party_uses_spare(const struct party *party);
  * wallet has nothing more to say), party->ready and party->main_ms. */
 const struct op *step_script(const struct party *party);
 
-/* Closes a polluted wallet without saving. Later: opens it again, to where its
- * make_multisig may follow unless it is party->polluted still. */
+/* Closes what is open without saving. Later: opens the party's wallet again, to
+ * where its step may follow unless it is party->polluted still. */
 extern const struct op step_close_script[], step_reopen_script[];
+
+/* The inode of its wallet's cache file, which store replaces by rename; 0: it is
+ * not there, or cannot be seen. */
+ino_t step_cache_file(struct party *party);
+/* After set_attribute, before store: that file as it is now, into party->cache_file. */
+bool step_take_unstamped(struct party *party, json_t *result);
+bool step_take_stamped(struct party *party, json_t *result);
 
 #endif

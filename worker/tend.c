@@ -23,8 +23,9 @@ finish(struct party *p, const char *spare)
 	char text[32];
 
 	snprintf(text, sizeof text, "%lld.%lld", (long long)(version >> 16), (long long)(version & 0xffff));
-	job_finish(p->job, "done", json_pack("{s:I, s:s, s:b, s:s*, s:b, s:o*}", "rtt_ms", (json_int_t)rtt_ms,
-	    "version", text, "closed_wallet", p->closed, "spare", spare, "made", made != 0, "lost", lost));
+	job_finish(p->job, "done", json_pack("{s:I, s:s, s:b, s:s*, s:b, s:o*, s:s*, s:s*}", "rtt_ms", (json_int_t)rtt_ms,
+	    "version", text, "closed_wallet", p->closed, "spare", spare, "made", made != 0, "lost", lost,
+	    "found", p->found[0] != '\0' ? p->found : NULL, "found_escrow", p->found_escrow[0] != '\0' ? p->found_escrow : NULL));
 }
 
 /* --- a new spare ---------------------------------------------------------- */
@@ -115,8 +116,51 @@ take_version(struct party *p, json_t *result)
 	return false;
 }
 
+/* What was left open there. */
+static bool
+take_open(struct party *p, json_t *result)
+{
+	(void)result;
+	p->found_open = true;
+	return true;
+}
+
+static bool
+refused_open(struct party *p, const struct rpc_result *r)
+{
+	(void)p;
+	(void)r;
+	return true;
+}
+
+static bool
+is_open(struct party *p)
+{
+	return p->found_open;
+}
+
+static bool
+take_left(struct party *p, json_t *result)
+{
+	const char *stamp = json_string_value(json_object_get(result, "value"));
+
+	if (stamp == NULL || p->spare.id[0] == '\0' || strcmp(stamp, p->spare.stamp) != 0)
+		pollution_describe(p, stamp);
+	return true;
+}
+
+static bool
+refused_left(struct party *p, const struct rpc_result *r)
+{
+	(void)r;
+	pollution_describe(p, NULL);
+	return true;
+}
+
 static const struct op look_script[] = {
 	{.method = "get_version", .take = take_version},
+	{.method = "get_address", .params = params_account, .take = take_open, .refused = refused_open},
+	{.method = "get_attribute", .params = params_stamp_key, .take = take_left, .wanted = is_open, .refused = refused_left},
 	{.method = NULL},
 };
 

@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "worker/steps.h"
+#include "worker/wallet_files.h"
 
 enum { TIDY_LIMIT_MS = 20000, LEFTOVER_AGE_MS = 60 * 60 * 1000 };
 

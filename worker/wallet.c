@@ -1,22 +1,17 @@
 /*
- * Calls on one wallet: how a script of them is run, the pieces scripts are made
- * of, and the reading of the wallet's .keys file.
+ * Calls on one wallet: how a script of them is run, and the pieces scripts are
+ * made of.
  */
-#include <errno.h>
-#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/atomic_file.h"
 #include "common/clock.h"
-#include "common/log.h"
-#include "worker/job.h"
-
-/* wallet-rpc's errors that mean something of their own (wallet_rpc_server_error_codes.h) */
-enum { NO_WALLET_OPEN = -13, WRONG_PASSWORD = -22, ALREADY_MULTISIG = -28, NO_ATTRIBUTE = -45 };
+#include "common/fault.h"
+#include "ipc/channel.h"
+#include "worker/steps.h"
+#include "worker/trace.h"
 
 enum { SEED_MIN = 128, SEED_MAX = 2048 /* three have to fit a frame, beside the .keys */ };
 
@@ -31,7 +26,7 @@ fail_error(struct party *p, const struct rpc_result *r)
 	const char *call = p->op->method;
 
 	if (r->code == NO_WALLET_OPEN)
-		job_fail(p->job, p, call, CAUSE_STAMP_MISMATCH, false, "%s: %s is not open there any more; was the wallet-rpc "
+		job_fail(p->job, p, call, CAUSE_WALLET_CLOSED, false, "%s: %s is not open there any more; was the wallet-rpc "
 		    "restarted, or does another program use it?", r->why, p->wallet);
 	else if (r->code == NO_ATTRIBUTE && strcmp(call, "get_attribute") == 0)
 		job_fail(p->job, p, call, CAUSE_STAMP_MISMATCH, false, "%s: the wallet that is open there bears no stamp, so it "
@@ -44,6 +39,20 @@ fail_error(struct party *p, const struct rpc_result *r)
 	else
 		job_fail(p->job, p, call, r->code == ALREADY_MULTISIG && p->round <= 2 ? CAUSE_POLLUTED : CAUSE_WALLET_ERROR,
 		    false, "%s", r->why);
+}
+
+/* Somebody has been at what is open there: whose it is, the trace shows. */
+static void
+fail_multisig(struct party *p)
+{
+	job_fail(p->job, p, "make_multisig", CAUSE_POLLUTED, false, "%s", p->why_unfit);
+}
+
+static bool
+is_multisig_already(const struct party *p, const struct rpc_result *r)
+{
+	return r->outcome == RPC_ERROR && r->code == ALREADY_MULTISIG && p->round == ROUND_MAKE &&
+	    strcmp(p->op->method, "make_multisig") == 0;
 }
 
 static void
@@ -88,6 +97,7 @@ on_answer(const struct rpc_result *r, void *arg)
 	const struct op *op = p->op;
 	bool accepted = r->outcome == RPC_ERROR && op->accepted_error != 0 && r->code == op->accepted_error;
 
+	FAULT_AT("answer", op->method, role_name(p->role), p->round, p->job->escrow_id, p->url);
 	if (p->job->ended)
 		return;
 	if (p->called_off != NULL) {
@@ -95,11 +105,22 @@ on_answer(const struct rpc_result *r, void *arg)
 		return;
 	}
 	accepted = accepted || (r->outcome == RPC_ERROR && op->refused != NULL && op->refused(p, r));
+	accepted = accepted || (op->look && r->outcome != RPC_ANSWERED);
+	trace_answer(p, op, r, accepted);
 	if (op->main)
 		p->main_ms = r->duration_ms;
+	if (is_multisig_already(p, r)) {
+		snprintf(p->why_unfit, sizeof p->why_unfit, "%s", r->why);
+		snapshot_of_another(p, fail_multisig);
+		return;
+	}
 	if (r->outcome != RPC_ANSWERED && !accepted)
 		fail_call(p, r);
-	if (accepted || (r->outcome == RPC_ANSWERED && (op->take == NULL || op->take(p, r->result)))) {
+	if (op->look && r->outcome != RPC_ANSWERED && r->outcome != RPC_ERROR) {
+		end_script(p); /* the next would have to wait as long */
+		return;
+	}
+	if ((accepted && !p->polluted) || (r->outcome == RPC_ANSWERED && (op->take == NULL || op->take(p, r->result)))) {
 		p->op++;
 		run_op(p);
 	} else if (!p->job->ended) {
@@ -108,17 +129,26 @@ on_answer(const struct rpc_result *r, void *arg)
 	}
 }
 
+/* The job's deadline, which can name the call, comes first. */
+static int64_t
+limit_ms(const struct party *p, int64_t now)
+{
+	int64_t left = p->job->deadline_ms - now + 1000, look = p->look_ends_ms - now;
+
+	return p->op->look && look < left ? look : left;
+}
+
 static void
 run_op(struct party *p)
 {
-	int64_t left = p->job->deadline_ms - clock_monotonic_ms();
+	int64_t now = clock_monotonic_ms();
 	json_t *params = NULL;
 
 	if (p->job->ended)
 		return;
 	while (p->op->method != NULL && p->op->wanted != NULL && !p->op->wanted(p))
 		p->op++;
-	if (p->op->method == NULL) {
+	if (p->op->method == NULL || (p->op->look && (p->job->stopping || now >= p->look_ends_ms))) {
 		end_script(p);
 		return;
 	}
@@ -126,8 +156,15 @@ run_op(struct party *p)
 		job_fail(p->job, p, p->op->method, CAUSE_INTERNAL, false, "out of memory");
 		return;
 	}
-	/* the job's deadline, which can name the call, comes first */
-	if (!rpc_call(p->rpc, p->op->method, params, left + 1000, on_answer, p))
+	FAULT_AT("call", p->op->method, role_name(p->role), p->round, p->job->escrow_id, p->url);
+	/* its end may lie in the queue behind the answer that led here */
+	if (channel_is_closed(p->job->channel)) {
+		json_decref(params);
+		job_leave(p->job, WORKER_EXIT_SUPERVISOR_GONE);
+		return;
+	}
+	trace_call(p, p->op->method);
+	if (!rpc_call(p->rpc, p->op->method, params, limit_ms(p, now), on_answer, p))
 		job_fail(p->job, p, p->op->method, CAUSE_INTERNAL, false, "out of memory");
 }
 
@@ -137,6 +174,7 @@ job_run_script(struct party *p, const struct op *script, void (*done)(struct par
 	p->op = script;
 	p->done = done;
 	p->main_ms = 0;
+	p->polluted = false;
 	run_op(p);
 }
 
@@ -149,7 +187,8 @@ params_stamp_key(struct party *p)
 	return json_pack("{s:s}", "key", "msigd");
 }
 
-/* Law 3: the wallet that is open is the one that is meant. */
+/* Law 3: the wallet that is open is the one that is meant. For one that nothing
+ * else is done about than to say so: see take_own_stamp(). */
 bool
 take_stamp(struct party *p, json_t *result)
 {
@@ -171,15 +210,6 @@ take_multisig_later(struct party *p, json_t *result)
 	json_decref(p->is_multisig);
 	p->is_multisig = json_incref(result);
 	return true;
-}
-
-bool
-take_stamp_not_polluted(struct party *p, json_t *result)
-{
-	if (!take_stamp(p, result))
-		return false;
-	p->polluted = !json_is_false(json_object_get(p->is_multisig, "multisig"));
-	return !p->polluted;
 }
 
 bool
@@ -319,7 +349,8 @@ take_seed(struct party *p, json_t *result)
 json_t *
 params_open(struct party *p)
 {
-	return json_pack("{s:s, s:s}", "filename", p->wallet, "password", p->password);
+	/* What may be open there is nobody's to save. */
+	return json_pack("{s:s, s:s, s:b}", "filename", p->wallet, "password", p->password, "autosave_current", 0);
 }
 
 json_t *
@@ -337,6 +368,26 @@ take_closed(struct party *p, json_t *result)
 	return true;
 }
 
+bool
+wallet_unfit(struct party *p, const char *why)
+{
+	p->unfit = true;
+	snprintf(p->why_unfit, sizeof p->why_unfit, "%s", why);
+	return true;
+}
+
+bool
+refused_unfit(struct party *p, const struct rpc_result *r)
+{
+	return r->code != NO_WALLET_OPEN && wallet_unfit(p, r->why);
+}
+
+bool
+wallet_is_fit(struct party *p)
+{
+	return !p->unfit;
+}
+
 /* --- what a new wallet needs ---------------------------------------------- */
 
 char *
@@ -351,89 +402,17 @@ wallet_new_password(struct party *p, const unsigned char subkey[SEAL_KEY_BYTES],
 }
 
 void
+wallet_new_name(struct party *p)
+{
+	snprintf(p->wallet, sizeof p->wallet, "%s-%d-%s-%08x", p->job->escrow_id, p->job->attempt, role_name(p->role),
+	    randombytes_random());
+}
+
+void
 wallet_nonce(char out[NONCE_TEXT])
 {
 	unsigned char random[(NONCE_TEXT - 1) / 2];
 
 	randombytes_buf(random, sizeof random);
 	sodium_bin2hex(out, NONCE_TEXT, random, sizeof random);
-}
-
-/* --- what a trial leaves --------------------------------------------------- */
-
-bool
-wallet_is_trial(const char *wallet)
-{
-	static const char prefix[] = "trial-";
-	const size_t id = sizeof prefix - 1, dash = id + UUID_TEXT - 1;
-	char given[UUID_TEXT], uuid[UUID_TEXT];
-	enum role role;
-
-	if (strlen(wallet) <= dash || strncmp(wallet, prefix, id) != 0 || wallet[dash] != '-')
-		return false;
-	snprintf(given, sizeof given, "%.*s", UUID_TEXT - 1, wallet + id);
-	return uuid_normalise(given, uuid) && strcmp(given, uuid) == 0 && role_parse(wallet + dash + 1, false, &role);
-}
-
-bool
-wallet_remove_files(const struct party *p, const char *wallet)
-{
-	static const char *const suffixes[] = {".keys", "", ".address.txt"};
-	bool had_keys = false, failed = false;
-	char path[PATH_MAX];
-
-	if (p->wallet_dir[0] == '\0' || !wallet_is_trial(wallet))
-		return false;
-	for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
-		snprintf(path, sizeof path, "%.3800s/%s%s", p->wallet_dir, wallet, suffixes[i]);
-		if (unlink(path) == 0) {
-			had_keys = had_keys || i == 0;
-			log_debug("wallet_file_removed", F_STR("endpoint", p->endpoint), F_STR("file", path));
-		} else if (errno != ENOENT) {
-			failed = true;
-		}
-	}
-	/* a folder that was not named is a guess */
-	return !failed && (had_keys || p->wallet_dir_sure);
-}
-
-/* --- the .keys file ------------------------------------------------------- */
-
-static void
-miss_files(struct party *p, const char *path, bool *ok)
-{
-	if (p->wallet_dir_sure) {
-		job_fail(p->job, p, NULL, CAUSE_WALLET_FILES, true, "%.200s: %s: start the wallet-rpc of endpoint %s with "
-		    "--wallet-dir of that folder, or correct its wallet-dir, or set it to \"\" if msigd cannot read it",
-		    path, strerror(errno), p->endpoint);
-		*ok = false;
-		return;
-	}
-	if (!p->files_missed)
-		log_warn("wallet_files_not_found", F_STR("endpoint", p->endpoint), F_STR("file", path),
-		    F_STR("remedy", "set wallet-dir of this endpoint to the folder of its wallet-rpc, or to \"\""));
-	p->files_missed = true;
-}
-
-char *
-wallet_sealed_keys(struct party *p, int round, bool *ok)
-{
-	struct seal_place place = {p->job->escrow_id, p->job->attempt, p->role, round, SEAL_KEYS};
-	char path[PATH_MAX], *sealed;
-	unsigned char *keys;
-	size_t size;
-
-	*ok = true;
-	if (p->wallet_dir[0] == '\0')
-		return NULL;
-	snprintf(path, sizeof path, "%.3800s/%s.keys", p->wallet_dir, p->wallet);
-	keys = atomic_file_read(path, KEYS_FILE_MAX, &size);
-	if (keys == NULL) {
-		miss_files(p, path, ok);
-		return NULL;
-	}
-	sealed = seal_base64(p->job->subkey, &place, keys, size);
-	sodium_memzero(keys, size);
-	free(keys);
-	return sealed;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "ipc/numbers.h"
 
 enum {
 	HTTP_OK = 200,
@@ -24,6 +25,7 @@ struct rpc_client {
 	struct event_base *base;
 	CURLM *multi;
 	struct event *timer;
+	struct numbers *numbers; /* or NULL */
 	unsigned long last_id;
 };
 
@@ -38,7 +40,8 @@ struct exchange {
 	size_t answer_size, answer_room;
 	bool too_long;
 	char id[24];
-	int64_t began_ms;
+	int method;             /* as numbers_method() has it */
+	int64_t began_us;       /* monotonic */
 	rpc_fn fn;
 	void *arg;
 };
@@ -289,10 +292,45 @@ judge_answer(struct exchange *x, struct rpc_result *r, json_t **document)
 }
 
 static void
+count(struct rpc_client *client, const struct exchange *x, int64_t us, enum rpc_outcome outcome, int code)
+{
+	struct numbers *n = client->numbers;
+
+	if (n == NULL)
+		return;
+	histogram_add(&n->calls[x->method], &numbers_call_bounds, us);
+	switch (outcome) {
+	case RPC_ANSWERED:
+		break;
+	case RPC_ERROR:
+		n->errors[numbers_code(code)]++;
+		break;
+	case RPC_DOWN:
+		n->silences[NUMBERS_DOWN]++;
+		break;
+	case RPC_REFUSED:
+		n->silences[NUMBERS_REFUSED]++;
+		break;
+	case RPC_UNKNOWN:
+		n->silences[NUMBERS_UNKNOWN]++;
+		break;
+	}
+}
+
+void
+rpc_count_given_up(struct rpc_endpoint *ep)
+{
+	if (ep != NULL && ep->exchange != NULL)
+		count(ep->client, ep->exchange, clock_monotonic_us() - ep->exchange->began_us,
+		    rpc_was_sent(ep) ? RPC_UNKNOWN : RPC_DOWN, 0);
+}
+
+static void
 finish(struct rpc_endpoint *ep, CURLcode code)
 {
 	struct exchange *x = ep->exchange;
-	struct rpc_result r = {.duration_ms = clock_monotonic_ms() - x->began_ms};
+	int64_t us = clock_monotonic_us() - x->began_us;
+	struct rpc_result r = {.duration_ms = us / 1000};
 	json_t *document = NULL;
 	rpc_fn fn = x->fn;
 	void *arg = x->arg;
@@ -301,6 +339,7 @@ finish(struct rpc_endpoint *ep, CURLcode code)
 		r.outcome = judge_answer(x, &r, &document);
 	else
 		r.outcome = judge_failure(ep, x, code, &r);
+	count(ep->client, x, us, r.outcome, r.code);
 	curl_multi_remove_handle(ep->client->multi, ep->easy);
 	ep->exchange = NULL;
 	exchange_free(x);
@@ -384,7 +423,7 @@ on_set_timer(CURLM *multi, long ms, void *arg)
 }
 
 struct rpc_client *
-rpc_client_new(struct event_base *base)
+rpc_client_new(struct event_base *base, struct numbers *numbers)
 {
 	struct rpc_client *client = calloc(1, sizeof *client);
 
@@ -393,6 +432,7 @@ rpc_client_new(struct event_base *base)
 		return NULL;
 	}
 	client->base = base;
+	client->numbers = numbers;
 	client->multi = curl_multi_init();
 	client->timer = evtimer_new(base, on_timer, client);
 	if (client->multi == NULL || client->timer == NULL) {
@@ -542,7 +582,8 @@ rpc_call(struct rpc_endpoint *ep, const char *method, json_t *params, int64_t ti
 	x->size = strlen(x->body);
 	x->fn = fn;
 	x->arg = arg;
-	x->began_ms = clock_monotonic_ms();
+	x->method = numbers_method(method);
+	x->began_us = clock_monotonic_us();
 	ep->exchange = x;
 	ep->error[0] = '\0';
 	/* so that head and body go out at once: from a function libcurl sends them apart */

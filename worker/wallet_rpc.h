@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct numbers;
 struct rpc_client;
 struct rpc_endpoint;
 
@@ -23,6 +24,10 @@ enum rpc_outcome {
 	RPC_REFUSED,   /* login, TLS or HTTP status; nothing was done */
 	RPC_UNKNOWN    /* the request went out, and no whole answer came */
 };
+
+/* Those codes of an RPC_ERROR that mean something of their own (monero's
+ * wallet_rpc_server_error_codes.h). */
+enum rpc_code { NO_WALLET_OPEN = -13, WRONG_PASSWORD = -22, ALREADY_MULTISIG = -28, NO_ATTRIBUTE = -45 };
 
 enum { RPC_ANSWER_MAX = 1024 * 1024, RPC_WHY_MAX = 256 };
 
@@ -36,8 +41,8 @@ struct rpc_result {
 
 typedef void (*rpc_fn)(const struct rpc_result *result, void *arg);
 
-/* NULL: out of memory. */
-struct rpc_client *rpc_client_new(struct event_base *base);
+/* Every call is counted in numbers, unless that is NULL. NULL: out of memory. */
+struct rpc_client *rpc_client_new(struct event_base *base, struct numbers *numbers);
 void rpc_client_free(struct rpc_client *client);
 
 /* url: normalised; login "user:password" or NULL; ca_file or NULL. */
@@ -53,6 +58,9 @@ bool rpc_call(struct rpc_endpoint *endpoint, const char *method, json_t *params,
 
 /* Whether a call is under way that may have been carried out. */
 bool rpc_was_sent(const struct rpc_endpoint *endpoint);
+
+/* Counts a call under way that is about to be given up. */
+void rpc_count_given_up(struct rpc_endpoint *endpoint);
 
 /* Copies text that came from a wallet-rpc for people to read: control
  * characters go, and so does every long run of letters and digits, which might

@@ -77,7 +77,7 @@ def test_endpoint_that_is_down_for_the_same_cause_is_told_once(with_worker):
 
 
 JOBS = {
-    "exits": "exited with status 7 without a word",
+    "exits 7": "exited with status 7 without a word",
     "kills itself": "killed by signal 11",
     "noise": "a frame longer than 64 KiB",
     "no JSON": "a frame that is no JSON object",
@@ -88,13 +88,52 @@ JOBS = {
 
 
 @pytest.mark.parametrize("mode", JOBS)
-def test_worker_that_breaks_off_fails_the_escrow_after_max_attempts(mode, with_worker):
-    m = with_worker(fake(mode), max_attempts=2)
+def test_worker_that_breaks_off_again_and_again_fails_the_escrow(mode, with_worker):
+    attempts = 2 if mode == "exits 7" else 1
+    m = with_worker(fake(mode), max_attempts=attempts)
     escrow = m.open()
     found = m.failed(escrow)
-    assert found["attempt"] == 2 and JOBS[mode] in found["reason"]
-    assert m.history(escrow)[-1]["cause"] == "worker_died"
+    assert found["attempt"] == attempts and JOBS[mode] in found["reason"]
+    history = m.history(escrow)
+    assert history[-1]["cause"] == "worker_died"
+    # each attempt goes on three times, though there was no result, and not a fourth time
+    again = [e["cause"] for e in history if e["type"] == "interrupted"]
+    assert again == ["worker_died"] * 4 * attempts and len([e for e in history if e["type"] == "resume"]) == 3 * attempts
     m.wait_idle(3)
+
+
+def test_worker_that_would_fail_the_same_way_is_not_started_again(with_worker):
+    m = with_worker(fake("exits 66"))  # it was told what it does not understand
+    escrow = m.open()
+    found = m.failed(escrow)
+    assert found["attempt"] == 1 and "status 66 without a word: msigd told it what it does not understand" in found["reason"]
+    assert len(m.logged("worker_died", job="setup")) == 1
+
+
+@pytest.mark.parametrize("mode, why", [("exits 67", "no memory or descriptors"), ("other version of setup", "restart msigd")])
+def test_worker_that_can_do_nothing_now_is_started_again_later(mode, why, with_worker):
+    m = with_worker(fake(mode), max_attempts=1)
+    escrow = m.open()
+    status = wait_for(lambda: "pause" in (found := m.get(escrow)["status"]) and found, "a pause")
+    assert status.startswith("goes on after a pause; interrupted: worker: ") and why in status
+    wait_for(lambda: len(m.logged("attempt_interrupted")) == 5, "more of these than a mistake may be made")
+    for worker in m.folder.parent.glob("worker*"):
+        worker.write_text(fake("waits"))
+    pid, = wait_for(lambda: m.workers(f"setup {escrow}"), "its worker")
+    assert m.get(escrow)["phase"] == "Preparing"
+    wait_for(lambda: str(pid) in (m.locks / f"escrow-{escrow}.lock").read_text(), "it waits")
+
+
+def test_worker_that_is_stopped_is_killed_by_its_deadline(with_worker):
+    m = with_worker(fake("waits"), setup_timeout="10ms")
+    escrow = m.open()
+    pid, = wait_for(lambda: m.workers(f"setup {escrow}"), "its worker")
+    lock = m.locks / f"escrow-{escrow}.lock"
+    wait_for(lambda: lock.exists() and str(pid) in lock.read_text(), "it waits")
+    os.kill(pid, signal.SIGSTOP)
+    reason = wait_for(lambda: m.logged("attempt_interrupted"), "its end")[0]["reason"]
+    assert "its time was over" in reason and "killed by signal 9" in reason
+    m.api("cancel_escrow", escrow_id=escrow)
 
 
 # --- a tend job that lies -------------------------------------------------------------
@@ -161,9 +200,12 @@ def test_reason_that_is_too_long_is_cut_between_characters(with_worker):
 
 
 def test_worker_that_does_not_end_is_ended_after_setup_timeout(with_worker):
-    m = with_worker(fake("deaf"), setup_timeout="100ms", max_attempts=1)
-    found = m.failed(m.open())
-    assert "its time was over" in found["reason"]
+    m = with_worker(fake("deaf"), setup_timeout="100ms")
+    escrow = m.open()
+    reason = wait_for(lambda: m.logged("attempt_interrupted"), "its end")[0]["reason"]
+    assert "its time was over" in reason and "killed by signal 15" in reason
+    wait_for(lambda: m.get(escrow)["status"].endswith(reason), "why, in its status")
+    m.api("cancel_escrow", escrow_id=escrow)
     m.wait_idle(3)
 
 
@@ -188,7 +230,7 @@ def test_cancel_of_msigctl_waits_for_a_worker_that_does_not_stop(with_worker):
 
 
 def test_queue_is_served_first_come_first_served(with_worker):
-    m = with_worker(fake("exits"), max_attempts=1)
+    m = with_worker(fake("exits 66"))
     escrows = [m.open() for _ in range(20)]
     for escrow in escrows:
         m.failed(escrow)
@@ -211,6 +253,29 @@ def test_drain_lets_what_is_under_way_end_and_starts_no_more(with_worker):
     assert m.get(first)["reason"] == "cancelled" and m.get(second)["phase"] in ("NotStarted", "Preparing")
 
 
+def test_drain_goes_on_with_what_is_interrupted_and_begins_nothing(with_worker):
+    m = with_worker(fake("waits"))
+    first, second = m.open(), m.open()
+    pid, = wait_for(lambda: m.workers(f"setup {first}"), "its worker")
+    assert m.ctl("stop", "--drain").returncode == 0
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: (found := m.workers(f"setup {first}")) and found != [pid], "another worker")
+    m.api("cancel_escrow", escrow_id=first)
+    m.ended()
+    m.start()
+    assert (m.get(first)["attempt"], m.get(first)["reason"]) == (1, "cancelled")
+    assert m.get(second)["attempt"] == 1
+
+
+def test_stop_ends_a_drain_at_once(with_worker):
+    m = with_worker(fake("waits"))
+    escrow = m.open()
+    wait_for(lambda: m.workers(f"setup {escrow}"), "its worker")
+    assert m.ctl("stop", "--drain").returncode == 0
+    assert m.ctl("stop").returncode == 0
+    m.ended()
+
+
 def test_drain_ends_also_when_the_last_one_under_way_has_to_wait_again(with_worker):
     m = with_worker(fake("waits"))
     escrow = m.open()
@@ -228,5 +293,5 @@ def test_stop_ends_the_worker_and_keeps_the_escrow(with_worker):
     wait_for(lambda: m.workers(f"setup {escrow}"), "its worker")
     m.stop()
     m.start()
-    assert m.get(escrow)["attempt"] == 2
-    assert m.get(escrow)["phase"] in ("NotStarted", "Preparing")
+    assert wait_for(lambda: m.workers(f"setup {escrow}"), "its worker")
+    assert (m.get(escrow)["attempt"], m.get(escrow)["phase"]) == (1, "Preparing")

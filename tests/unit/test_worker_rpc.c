@@ -158,7 +158,7 @@ on_answer(const struct rpc_result *result, void *arg)
 static void
 play(const struct scene *s)
 {
-	struct rpc_client *client = rpc_client_new(base);
+	struct rpc_client *client = rpc_client_new(base, NULL);
 	char url[64];
 
 	snprintf(url, sizeof url, "http://127.0.0.1:%d", port);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "worker/job.h"
+#include "worker/wallet_files.h"
 
 #define ID "123e4567-e89b-42d3-a456-426614174000"
 
