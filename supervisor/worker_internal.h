@@ -1,5 +1,6 @@
 /* What the files of workers share: worker_process.c has the life of one,
- * worker_pool.c all of them, and whose turn it is to be forked. */
+ * worker_end.c what follows from its end, worker_pool.c all of them, and whose
+ * turn it is to be forked. */
 #ifndef SUPERVISOR_WORKER_INTERNAL_H
 #define SUPERVISOR_WORKER_INTERNAL_H
 
@@ -12,6 +13,18 @@
 
 struct channel;
 struct child;
+struct trace;
+
+/* What msigd ends one for. */
+enum worker_fault {
+	WORKER_FAULT_NONE,
+	WORKER_FAULT_GARBAGE,        /* it said what cannot be */
+	WORKER_FAULT_VERSION,        /* it speaks another version of the protocol */
+	WORKER_FAULT_DEADLINE,       /* its time was over */
+	WORKER_FAULT_NO_PROCESS,     /* there was none to be had */
+	WORKER_FAULT_NOT_EXECUTABLE,
+	WORKER_FAULT_COUNT
+};
 
 struct worker {
 	RB_ENTRY(worker) node;
@@ -30,14 +43,29 @@ struct worker {
 	struct channel *channel;
 	struct event *deadline;
 	json_t *finished;
-	char why[200];                  /* why it was killed, else "" */
+	enum worker_fault fault;
+	char why[280];                  /* why it was killed, else "" */
 	int exec_errno;
 	int status;
+	pid_t pid;                      /* also once it has ended */
+	struct trace *trace;            /* of its escrow, held, or NULL */
+	struct {
+		const char *type;       /* trace_type_name(), NULL: it has said nothing */
+		char role[16], method[32];
+		int round;              /* -1: outside of them */
+	} said;                         /* the last event of the trace */
 };
 
 /* What worker_life() says of the event; may free it. */
 void worker_handle(struct worker *worker, enum worker_event event, json_t *frame);
 void worker_free(struct worker *worker);
+/* Its beginning and its end in the trace; what it says for it. False: that is no
+ * event. (worker_trace.c) */
+void worker_trace_start(struct worker *worker);
+void worker_trace_end(struct worker *worker);
+bool worker_trace_frame(struct worker *worker, json_t *frame);
+/* program: its path. */
+void worker_take_end(const struct worker *worker, const char *program, struct worker_end *end);
 
 /* Names it with a new generation, and lets it wait for its turn. */
 void worker_pool_add(struct worker *worker);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "supervisor/child.h"
+#include "ipc/child.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/worker_internal.h"
 

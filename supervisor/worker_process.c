@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "ipc/channel.h"
-#include "supervisor/child.h"
+#include "ipc/child.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/trace.h"
 #include "supervisor/worker_internal.h"
 
 static const char worker_program[] = MSIGD_LIBEXECDIR "/msigd-worker";
@@ -25,6 +27,14 @@ static const char *
 escrow_of(const struct worker *w)
 {
 	return w->escrow_id[0] != '\0' ? w->escrow_id : NULL;
+}
+
+/* The first is what it is ended for. */
+static void
+blame(struct worker *w, enum worker_fault fault)
+{
+	if (w->fault == WORKER_FAULT_NONE)
+		w->fault = fault;
 }
 
 /* --- what comes in -------------------------------------------------------- */
@@ -71,7 +81,18 @@ log_locked(struct worker *w, json_t *frame)
 	}
 }
 
-/* Wait, hold and busy tries of each lock, and of all together. */
+/* What a worker counted of a lock; what cannot be is nothing. */
+static int64_t
+lock_number(const json_t *lock, const char *what)
+{
+	static const int64_t most = INT64_C(1000) * 86400 * 365;
+	int64_t value = json_integer_value(json_object_get(lock, what));
+
+	return value >= 0 && value <= most ? value : 0;
+}
+
+/* Wait, hold and busy tries of each lock, and of all together. One that was still
+ * waited for at the end was busy, and was not had. */
 static void
 log_released(struct worker *w, json_t *frame)
 {
@@ -81,12 +102,10 @@ log_released(struct worker *w, json_t *frame)
 
 	json_array_foreach(json_object_get(frame, "locks"), i, lock) {
 		const char *name = json_string_value(json_object_get(lock, "name"));
-		int64_t wait = json_integer_value(json_object_get(lock, "wait_ms"));
-		int64_t hold = json_integer_value(json_object_get(lock, "hold_ms"));
-		int64_t busy = json_integer_value(json_object_get(lock, "busy_tries"));
+		int64_t wait = lock_number(lock, "wait_ms"), hold = lock_number(lock, "hold_ms"), busy = lock_number(lock, "busy_tries");
 		if (name == NULL)
 			continue;
-		metrics_lock(&w->sv->metrics, name, wait, hold, busy);
+		metrics_lock(&w->sv->metrics, name, json_is_true(json_object_get(lock, "held")), wait, hold, busy);
 		log_debug("lock_released", F_STR("escrow", escrow_of(w)), F_STR("lock", name), F_INT("wait_ms", wait),
 		    F_INT("hold_ms", hold), F_INT("busy_tries", busy));
 		longest_wait = wait > longest_wait ? wait : longest_wait;
@@ -120,9 +139,10 @@ fault_in(struct worker *w, json_t *frame, enum message_type *type)
 	if (!message_allowed_from_worker(*type, w->state) &&
 	    !(*type == MESSAGE_HELLO && w->state == WORKER_TERMINATED))
 		return "a frame that is not allowed in its state";
-	if (*type == MESSAGE_HELLO && json_integer_value(json_object_get(frame, "protocol")) != IPC_PROTOCOL)
-		return "another version of the protocol: msigd and msigd-worker are not of one installation";
-	return NULL;
+	if (*type != MESSAGE_HELLO || json_integer_value(json_object_get(frame, "protocol")) == IPC_PROTOCOL)
+		return NULL;
+	blame(w, WORKER_FAULT_VERSION);
+	return "another version of the protocol: msigd and msigd-worker are not of one installation";
 }
 
 static void
@@ -141,7 +161,15 @@ on_frame(json_t *frame, void *arg)
 		log_warn("worker_old_generation", F_INT("worker", w->generation), F_STR("type", message_type_name(type)));
 		return;
 	}
-	worker_handle(w, event_of(type), frame);
+	if (!numbers_add(&w->sv->metrics.numbers, json_object_get(frame, "numbers"))) {
+		worker_reject(w, "numbers that cannot be");
+		return;
+	}
+	/* of one that is killed, too: what it says tells what it came to */
+	if (type != MESSAGE_TRACE)
+		worker_handle(w, event_of(type), frame);
+	else if (!worker_trace_frame(w, frame))
+		worker_reject(w, "an event that is none of a worker's");
 }
 
 static void
@@ -178,6 +206,7 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	blame(w, WORKER_FAULT_DEADLINE);
 	if (w->why[0] == '\0')
 		snprintf(w->why, sizeof w->why, w->state == WORKER_STARTING
 		    ? "it did not say hello within %lld ms" : "its time was over after %lld ms (%s)",
@@ -194,11 +223,18 @@ spawn(struct worker *w, int fd3)
 	char *argv[] = {program, w->title, NULL};
 	/* libcurl brings GnuTLS for protocols that are not used here: it need not set itself up */
 	char without_gnutls[] = "GNUTLS_NO_IMPLICIT_INIT=1";
+#ifdef MSIGD_FAULTS
+	char *envp[1 + FAULT_VARIABLES + 1] = {without_gnutls};
+#else
 	char *envp[] = {without_gnutls, NULL};
+#endif
 	struct child_spec spec = {
 		.program = worker_program, .argv = argv, .envp = envp, .fd3 = fd3, .dies_with_us = false,
 	};
 
+#ifdef MSIGD_FAULTS
+	fault_environment(envp + 1);
+#endif
 	return child_spawn(w->sv->base, &spec, on_child_end, w);
 }
 
@@ -217,7 +253,9 @@ do_fork(struct worker *w)
 	}
 	w->child = spawn(w, fds[1]);
 	w->forked = w->child != NULL;
-	if (!w->forked)
+	if (w->forked)
+		metrics_worker_start(&w->sv->metrics, w->job->name);
+	else
 		snprintf(w->why, sizeof w->why, "no process: %s", strerror(errno));
 	close(fds[1]);
 	w->channel = w->child != NULL ? channel_new(w->sv->base, fds[0], on_frame, on_channel_end, w) : NULL;
@@ -231,7 +269,7 @@ do_fork(struct worker *w)
 		worker_reject(w, "out of memory for its channel");
 		return;
 	}
-	w->sv->metrics.worker_starts++;
+	worker_trace_start(w);
 	log_debug("worker_started", F_STR("job", w->job->name), F_INT("worker", w->generation),
 	    F_STR("escrow", escrow_of(w)), F_INT("pid", child_pid(w->child)));
 }
@@ -253,6 +291,8 @@ do_start(struct worker *w)
 	json_object_set_new(start, "lock_dir", json_string(c->lock_dir));
 	json_object_set_new(start, "network", json_string(network_name(c->network)));
 	json_object_set_new(start, "timeout_ms", json_integer(w->limit_ms));
+	if (w->trace != NULL)
+		json_object_set_new(start, "trace", json_true());
 	if (!channel_send(w->channel, start))
 		worker_reject(w, "its start does not fit a frame");
 }
@@ -272,31 +312,6 @@ do_hand_over(struct worker *w, json_t *frame)
 		worker_reject(w, why);
 }
 
-static void
-take_end(const struct worker *w, struct worker_end *end)
-{
-	char how[96] = "";
-
-	end->finished = w->finished;
-	end->not_executable = w->exec_errno != 0;
-	end->never_ran = end->not_executable || !w->forked;
-	if (w->finished != NULL)
-		return;
-	if (w->exec_errno != 0) {
-		snprintf(end->why, sizeof end->why, "%s cannot be executed: %s", worker_program, strerror(w->exec_errno));
-		return;
-	}
-	if (!w->forked) {
-		snprintf(end->why, sizeof end->why, "%s", w->why[0] != '\0' ? w->why : "it was stopped before it began");
-		return;
-	}
-	child_describe_end(w->status, how, sizeof how);
-	if (w->why[0] != '\0')
-		snprintf(end->why, sizeof end->why, "%s; it %s", w->why, how);
-	else
-		snprintf(end->why, sizeof end->why, "it %s without a word", how);
-}
-
 void
 worker_free(struct worker *w)
 {
@@ -304,6 +319,7 @@ worker_free(struct worker *w)
 	channel_free(w->channel);
 	event_free(w->deadline);
 	json_decref(w->finished);
+	trace_release_of_worker(w->trace);
 	free(w);
 }
 
@@ -315,7 +331,9 @@ do_bury(struct worker *w)
 
 	if (w->spawned_ms == 0)
 		worker_pool_dequeue(w);
-	take_end(w, &end);
+	worker_take_end(w, worker_program, &end);
+	if (w->forked || w->why[0] != '\0')
+		sv->metrics.worker_exits[end.cause]++;
 	if (end.finished == NULL && (w->forked || w->why[0] != '\0')) {
 		sv->metrics.worker_deaths++;
 		log_warn("worker_died", F_STR("job", w->job->name), F_INT("worker", w->generation),
@@ -325,6 +343,7 @@ do_bury(struct worker *w)
 		    F_STR("escrow", escrow_of(w)),
 		    F_INT("ms", w->forked ? clock_monotonic_ms() - w->spawned_ms : 0));
 	}
+	worker_trace_end(w);
 	w->job->gone(w->owner, &end);
 	worker_free(w);
 	supervisor_worker_gone(sv);
@@ -431,6 +450,7 @@ worker_new(struct supervisor *sv, const struct worker_job *job, void *owner, con
 	w->limit_ms = limit_ms;
 	snprintf(w->title, sizeof w->title, "%s", title);
 	snprintf(w->escrow_id, sizeof w->escrow_id, "%s", escrow_id != NULL ? escrow_id : "");
+	w->trace = trace_hold_for_worker(trace_find(sv->traces, w->escrow_id));
 	worker_pool_add(w);
 	return w;
 }
@@ -475,6 +495,7 @@ worker_request(struct worker *w, json_int_t request_id)
 void
 worker_reject(struct worker *w, const char *why)
 {
+	blame(w, WORKER_FAULT_GARBAGE);
 	if (w->why[0] == '\0')
 		snprintf(w->why, sizeof w->why, "it said what cannot be: %s", why);
 	worker_handle(w, WORKER_EV_GARBAGE, NULL);
@@ -484,24 +505,4 @@ void
 worker_stop(struct worker *w)
 {
 	worker_handle(w, WORKER_EV_STOP, NULL);
-}
-
-void
-worker_describe_end(const struct worker_end *end, char *out, size_t size)
-{
-	const char *outcome = json_string_value(json_object_get(end->finished, "outcome"));
-	const char *reason = json_string_value(json_object_get(end->finished, "reason"));
-	const char *lock = json_string_value(json_object_get(end->finished, "lock"));
-	const char *holder = json_string_value(json_object_get(end->finished, "holder"));
-	const char *why = json_string_value(json_object_get(end->finished, "why"));
-
-	if (end->finished == NULL)
-		snprintf(out, size, "worker: %s", end->why);
-	else if (reason != NULL || why != NULL)
-		snprintf(out, size, "%s", reason != NULL ? reason : why);
-	else if (outcome != NULL && strcmp(outcome, "busy") == 0)
-		snprintf(out, size, "%s is held by %s", lock != NULL ? lock : "a lock",
-		    holder != NULL ? holder : "another process");
-	else
-		snprintf(out, size, "the worker was stopped");
 }

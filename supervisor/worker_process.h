@@ -24,12 +24,39 @@ struct supervisor;
 struct worker;
 struct worker_pool;
 
+/* What is to follow when one ended without a word. */
+enum worker_again {
+	WORKER_AGAIN_NOW,
+	WORKER_AGAIN_LATER,   /* after a pause: it would be no better now */
+	WORKER_NEVER          /* it would be no better at any time */
+};
+
+/* What it ended by, as metrics count it. With finished, that is its outcome. */
+enum worker_cause {
+	WORKER_CAUSE_DONE, WORKER_CAUSE_BUSY, WORKER_CAUSE_STOPPED, WORKER_CAUSE_FAILED,
+	WORKER_CAUSE_SIGNAL,         /* SIGKILL or SIGTERM, from whom it may be */
+	WORKER_CAUSE_CRASH,          /* any other signal */
+	WORKER_CAUSE_STATUS,         /* an exit status that has no meaning, or without a word */
+	WORKER_CAUSE_MSIGD_GONE,     /* it took msigd for gone */
+	WORKER_CAUSE_PROTOCOL,       /* msigd told it what it does not understand */
+	WORKER_CAUSE_RESOURCES,
+	WORKER_CAUSE_GARBAGE,        /* from here on: what msigd ended it for (worker_internal.h) */
+	WORKER_CAUSE_VERSION,
+	WORKER_CAUSE_DEADLINE,
+	WORKER_CAUSE_NO_PROCESS,
+	WORKER_CAUSE_NOT_EXECUTABLE,
+	WORKER_CAUSE_COUNT
+};
+const char *worker_cause_name(enum worker_cause cause); /* "done", "no_process", … */
+
 /* How a worker ended. */
 struct worker_end {
+	enum worker_cause cause;
 	json_t *finished;     /* its last frame, borrowed, or NULL: it ended without a word */
 	bool never_ran;       /* it did nothing: not forked, or not executed */
-	bool not_executable;  /* and could not be: the installation is broken */
-	char why[256];        /* for people; "" with finished */
+	enum worker_again again; /* without finished; counts: too many of these are a failure */
+	bool counts;
+	char why[300];        /* for people; "" with finished */
 };
 
 /* For people: why it did not come to the end of its job. */
