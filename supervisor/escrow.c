@@ -8,13 +8,15 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "supervisor/setup_recovery.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/trace.h"
 
 RB_HEAD(escrow_tree, escrow);
 
 struct escrow_table {
 	struct escrow_tree tree;
-	int count, under_way;
+	int count, by_activity[ESCROW_ENDING + 1];
 	int most;   /* since it was last empty */
 };
 
@@ -61,7 +63,9 @@ hold(struct escrow *e)
 	if (e->held)
 		return;
 	e->held = true;
-	log_warn("escrow_held", F_STR("escrow", e->id), F_STR("error", store_error(e->sv->store)));
+	if (!e->held_told)
+		log_warn("escrow_held", F_STR("escrow", e->id), F_STR("error", store_error(e->sv->store)));
+	e->held_told = true;
 	event_add(e->again, &a_second);
 }
 
@@ -92,6 +96,7 @@ on_durable(bool durable, void *arg)
 		hold(e);
 		return;
 	}
+	e->held_told = false;
 	STAILQ_REMOVE(&e->ops, op, escrow_op, next);
 	op->done(e, op); /* may free the escrow */
 	op_free(op);
@@ -157,8 +162,11 @@ escrow_table_free(struct escrow_table *table)
 
 	if (table == NULL)
 		return;
-	while ((e = RB_MIN(escrow_tree, &table->tree)) != NULL)
+	while ((e = RB_MIN(escrow_tree, &table->tree)) != NULL) {
+		if (e->activity == ESCROW_QUEUED) /* the endpoints, which go later, look through the queue */
+			scheduler_dequeue(e->sv->scheduler, &e->claim);
 		escrow_free(e);
+	}
 	free(table);
 }
 
@@ -169,15 +177,36 @@ escrow_count(const struct escrow_table *table)
 }
 
 int
+escrow_waiting(const struct escrow_table *table)
+{
+	return table->by_activity[ESCROW_QUEUED];
+}
+
+int
 escrow_under_way(const struct escrow_table *table)
 {
-	return table->under_way;
+	return table->count - table->by_activity[ESCROW_QUEUED] - table->by_activity[ESCROW_PAUSED];
+}
+
+bool
+escrow_any_goes_on(struct escrow_table *table)
+{
+	struct escrow *e;
+
+	if (escrow_under_way(table) > 0)
+		return true;
+	RB_FOREACH(e, escrow_tree, &table->tree) {
+		if (e->activity == ESCROW_PAUSED || (e->claim.goes_on && !setup_is_stranded(e)))
+			return true;
+	}
+	return false;
 }
 
 void
 escrow_set_activity(struct escrow *e, enum escrow_activity activity)
 {
-	e->sv->escrows->under_way += (activity != ESCROW_QUEUED) - (e->activity != ESCROW_QUEUED);
+	e->sv->escrows->by_activity[e->activity]--;
+	e->sv->escrows->by_activity[activity]++;
 	e->activity = activity;
 }
 
@@ -190,6 +219,15 @@ escrow_find(struct escrow_table *table, const char *id)
 	return RB_FIND(escrow_tree, &table->tree, &key);
 }
 
+static void
+free_events(struct escrow *e)
+{
+	if (e->again != NULL)
+		event_free(e->again);
+	if (e->pause != NULL)
+		event_free(e->pause);
+}
+
 struct escrow *
 escrow_add(struct supervisor *sv, const struct store_escrow *record)
 {
@@ -198,7 +236,9 @@ escrow_add(struct supervisor *sv, const struct store_escrow *record)
 	if (e == NULL)
 		return NULL;
 	e->again = evtimer_new(sv->base, on_again, e);
-	if (e->again == NULL) {
+	e->pause = evtimer_new(sv->base, setup_on_pause, e);
+	if (e->again == NULL || e->pause == NULL) {
+		free_events(e);
 		free(e);
 		return NULL;
 	}
@@ -206,6 +246,7 @@ escrow_add(struct supervisor *sv, const struct store_escrow *record)
 	snprintf(e->id, sizeof e->id, "%s", record->escrow_id);
 	e->guard = (struct store_guard){e->id, record->attempt, record->phase, record->round, record->revision};
 	e->opened_at = record->created_at;
+	e->trace = trace_hold(sv->traces, record);
 	e->claim.needs = ROLE_ALL & ~record->external;
 	e->claim.order = scheduler_order(record->seq);
 	e->failures = record->failures;
@@ -213,6 +254,7 @@ escrow_add(struct supervisor *sv, const struct store_escrow *record)
 	STAILQ_INIT(&e->ops);
 	STAILQ_INIT(&e->waiters);
 	RB_INSERT(escrow_tree, &sv->escrows->tree, e);
+	sv->escrows->by_activity[e->activity]++;
 	if (++sv->escrows->count > sv->escrows->most)
 		sv->escrows->most = sv->escrows->count;
 	return e;
@@ -241,10 +283,15 @@ escrow_free(struct escrow *e)
 		STAILQ_REMOVE_HEAD(&e->ops, next);
 		op_free(op);
 	}
-	escrow_set_activity(e, ESCROW_QUEUED);
+	table->by_activity[e->activity]--;
 	RB_REMOVE(escrow_tree, &table->tree, e);
 	table->count--;
-	event_free(e->again);
+	free_events(e);
+	trace_finish(e->trace);
+	trace_release(e->trace);
+	json_decref(e->journals);
+	free(e->interrupted);
+	free(e->locked_by);
 	for (int r = 0; r < ROLE_COUNT; r++)
 		json_decref(e->spares[r]);
 	while ((waiter = STAILQ_FIRST(&e->waiters)) != NULL) {

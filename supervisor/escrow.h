@@ -20,12 +20,14 @@
 #include <stdint.h>
 
 #include "common/uuid.h"
+#include "supervisor/metrics.h"
 #include "supervisor/scheduler.h"
 #include "supervisor/store.h"
 
 struct endpoint;
 struct escrow_op;
 struct supervisor;
+struct trace;
 struct worker;
 
 /* Where the object is in its life. */
@@ -33,6 +35,7 @@ enum escrow_activity {
 	ESCROW_QUEUED,    /* waits in the scheduler for endpoints */
 	ESCROW_STARTING,  /* has endpoints; its start is on the way to disk */
 	ESCROW_RUNNING,   /* has a worker */
+	ESCROW_PAUSED,    /* its attempt was interrupted, and goes on after a pause */
 	ESCROW_ENDING     /* the worker is gone; the outcome is on the way to disk */
 };
 
@@ -48,18 +51,32 @@ struct escrow {
 	struct claim claim;             /* its claim in the queue; needs: the managed roles */
 	struct supervisor *sv;
 	char id[UUID_TEXT];
+	struct trace *trace;            /* held, or NULL */
 	struct store_guard guard;       /* of its last attempt, as last committed or applied */
 	enum phase counted_phase;       /* as the metrics count it */
 	int64_t opened_at;              /* wall, ms */
 	int64_t leased_ms;              /* monotonic */
+	struct {
+		unsigned done;          /* ROLE_BIT()s of those who have done it */
+		int64_t began_us;       /* monotonic; 0: not with this worker */
+	} timed[METRICS_ROUNDS];        /* setup_timing.h */
 	int failures;                   /* of earlier attempts, counted against max-attempts */
 	enum escrow_activity activity;
 	struct endpoint *endpoints[ROLE_COUNT];
 	unsigned primed;                /* ROLE_BIT()s of those that were primed when they were leased */
-	unsigned polluted;              /* ROLE_BIT()s of those whose wallet was found so in this attempt */
+	unsigned polluted;              /* ROLE_BIT()s of those whose wallet its worker has found so */
 	json_t *spares[ROLE_COUNT];     /* SPARE of ipc/message.h: the wallet to be used there, or NULL */
+	json_t *journals;               /* participants of the next start frame of one that goes on, or NULL */
 	struct worker *worker;
 	bool cancelled;                 /* wished for */
+	bool resumed;                   /* its worker goes on with what another began */
+	unsigned copies;                /* ROLE_BIT()s of the wallets that the store has a copy of, while it goes on */
+	int resumes, strikes;           /* since a result came last; strikes: of those that count */
+	struct event *pause;            /* until it goes on; while it waits for its endpoints: until elsewhere */
+	char *interrupted;              /* by what its attempt was last, for people, or NULL */
+	int64_t backoff_ms, backoff_since_ms; /* asked for, and monotonic since when; 0: it is not for that that it pauses */
+	int64_t locked_ms;              /* monotonic: since when its lock is found to be held by another; 0: it is not */
+	char *locked_by;                /* by whom, as status says it, or NULL */
 	bool publishing;                /* its worker has said publish: it may report nothing after it */
 	struct {
 		char call[32];              /* intended and not yet answered, else "" */
@@ -67,6 +84,7 @@ struct escrow {
 	STAILQ_HEAD(, escrow_op) ops;
 	STAILQ_HEAD(, escrow_waiter) waiters; /* told when the object goes */
 	bool held;                      /* the store failed: waits for `again` */
+	bool held_told;                 /* in the log, since something of it was durable */
 	struct event *again;
 };
 
@@ -86,13 +104,19 @@ struct escrow_op {
 	enum failure_cause cause;       /* for the end of an attempt */
 	char reason[STORE_REASON_MAX];
 	bool next_attempt, counts;
+	bool later;                     /* it goes on after a pause only */
 };
 
 struct escrow_table *escrow_table_new(void);
 void escrow_table_free(struct escrow_table *table);
 int escrow_count(const struct escrow_table *table);
+/* Those that wait for endpoints, with an attempt that has begun or not. */
+int escrow_waiting(const struct escrow_table *table);
 /* Those that have endpoints, or an outcome on its way to disk. */
 int escrow_under_way(const struct escrow_table *table);
+/* Whether an attempt has begun and can come to its end: one that is under way, is
+ * paused, or waits to go on; but not one that is stranded (setup_recovery.h). */
+bool escrow_any_goes_on(struct escrow_table *table);
 void escrow_set_activity(struct escrow *escrow, enum escrow_activity activity);
 
 struct escrow *escrow_find(struct escrow_table *table, const char *id);

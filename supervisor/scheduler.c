@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "supervisor/endpoint.h"
+#include "supervisor/homes.h"
 #include "supervisor/session.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/tender.h"
@@ -15,8 +16,9 @@ TAILQ_HEAD(claim_queue, claim);
 
 struct scheduler {
 	struct supervisor *sv;
-	struct claim_queue queues[ROLE_ALL + 1]; /* by the roles that are needed; those without homes */
-	struct claim_queue with_homes;
+	struct claim_queue queues[ROLE_ALL + 1]; /* by the roles that are needed: those that any endpoints can serve */
+	struct claim_queue particular;           /* the others */
+	struct claim *next;   /* of those: to be looked at next in this turn */
 	int length;           /* of the queues */
 	int64_t behind;       /* claims that came behind all escrows so far */
 	struct event *wake;
@@ -24,19 +26,19 @@ struct scheduler {
 
 /* --- picking -------------------------------------------------------------- */
 
-/* The first from there on that nobody who came earlier has reserved. */
+/* The first from there on that is not kept for one who came earlier. */
 static struct endpoint *
-skip_reserved(struct endpoint *ep, int64_t order)
+skip_reserved(struct endpoint *ep)
 {
-	while (ep != NULL && ep->reserved != 0 && ep->reserved < order)
+	while (ep != NULL && ep->reserved)
 		ep = TAILQ_NEXT(ep, free);
 	return ep;
 }
 
 static struct endpoint *
-first_of(const struct endpoint_list *list, int64_t order)
+first_of(const struct endpoint_list *list)
 {
-	return skip_reserved(TAILQ_FIRST(list), order);
+	return skip_reserved(TAILQ_FIRST(list));
 }
 
 /* Goes through the endpoints for any role: primed ones, then (unless they must
@@ -47,17 +49,17 @@ struct any_cursor {
 };
 
 static struct endpoint *
-next_any(struct endpoint_pool *pool, struct any_cursor *any, int64_t order, bool primed_only)
+next_any(struct endpoint_pool *pool, struct any_cursor *any, bool primed_only)
 {
 	struct endpoint *ep;
 
 	if (any->next == NULL && !any->idle && !primed_only) {
-		any->next = first_of(&pool->idle[ROLE_ANY], order);
+		any->next = first_of(&pool->idle[ROLE_ANY]);
 		any->idle = true;
 	}
 	ep = any->next;
 	if (ep != NULL)
-		any->next = skip_reserved(TAILQ_NEXT(ep, free), order);
+		any->next = skip_reserved(TAILQ_NEXT(ep, free));
 	return ep;
 }
 
@@ -67,17 +69,17 @@ next_any(struct endpoint_pool *pool, struct any_cursor *any, int64_t order, bool
 static bool
 pick_from(struct endpoint_pool *pool, const struct claim *claim, bool primed_only, struct endpoint *picked[ROLE_COUNT])
 {
-	struct any_cursor any = {first_of(&pool->primed[ROLE_ANY], claim->order), false};
+	struct any_cursor any = {first_of(&pool->primed[ROLE_ANY]), false};
 
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		picked[r] = NULL;
 		if ((claim->needs & ROLE_BIT(r)) == 0)
 			continue;
-		picked[r] = first_of(&pool->primed[r], claim->order);
+		picked[r] = first_of(&pool->primed[r]);
 		if (picked[r] == NULL && !primed_only)
-			picked[r] = first_of(&pool->idle[r], claim->order);
+			picked[r] = first_of(&pool->idle[r]);
 		if (picked[r] == NULL)
-			picked[r] = next_any(pool, &any, claim->order, primed_only);
+			picked[r] = next_any(pool, &any, primed_only);
 		if (picked[r] == NULL)
 			return false;
 	}
@@ -91,173 +93,107 @@ pick(struct endpoint_pool *pool, const struct claim *claim, struct endpoint *pic
 	return pick_from(pool, claim, true, picked) || pick_from(pool, claim, false, picked);
 }
 
-static bool
-is_picked(struct endpoint *const picked[ROLE_COUNT], const struct endpoint *ep)
-{
-	for (int r = 0; r < ROLE_COUNT; r++) {
-		if (picked[r] == ep)
-			return true;
-	}
-	return false;
-}
-
-static struct endpoint *
-first_with_files(const struct endpoint_list *list, const struct endpoint *home, int64_t order,
-    struct endpoint *const picked[ROLE_COUNT])
-{
-	struct endpoint *ep;
-
-	for (ep = first_of(list, order); ep != NULL; ep = skip_reserved(TAILQ_NEXT(ep, free), order)) {
-		if (endpoint_shares_files(ep, home) && !is_picked(picked, ep))
-			return ep;
-	}
-	return NULL;
-}
-
-/* The wallet's own endpoint; else one for its role or any that has its files,
- * without a spare if possible, which would be closed. */
-static struct endpoint *
-pick_home(struct endpoint_pool *pool, const struct claim *claim, int role, struct endpoint *const picked[ROLE_COUNT])
-{
-	struct endpoint *home = claim->homes[role];
-	struct endpoint_list *lists[] = {
-		&pool->idle[role], &pool->idle[ROLE_ANY], &pool->primed[role], &pool->primed[ROLE_ANY],
-	};
-
-	if (home == NULL)
-		return NULL;
-	if ((home->state == ENDPOINT_IDLE || home->state == ENDPOINT_PRIMED) && !is_picked(picked, home) &&
-	    home->reserved >= claim->order)
-		return home;
-	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-		struct endpoint *ep = first_with_files(lists[i], home, claim->order, picked);
-		if (ep != NULL)
-			return ep;
-	}
-	return NULL;
-}
-
-static bool
-pick_homes(struct endpoint_pool *pool, const struct claim *claim, struct endpoint *picked[ROLE_COUNT])
-{
-	memset(picked, 0, ROLE_COUNT * sizeof *picked);
-	for (int r = 0; r < ROLE_COUNT; r++) {
-		if ((claim->needs & ROLE_BIT(r)) == 0)
-			continue;
-		picked[r] = pick_home(pool, claim, r, picked);
-		if (picked[r] == NULL)
-			return false;
-	}
-	return true;
-}
-
-/* The first of those whose needs can be met, with what meets them. */
-static struct claim *
-first_servable(struct scheduler *s, struct endpoint *picked[ROLE_COUNT])
-{
-	struct endpoint *candidates[ROLE_COUNT];
-	struct claim *first = NULL, *c;
-
-	for (unsigned needs = 0; needs <= ROLE_ALL; needs++) {
-		c = TAILQ_FIRST(&s->queues[needs]);
-		if (c == NULL || (first != NULL && first->order < c->order) || !pick(s->sv->endpoints, c, candidates))
-			continue;
-		first = c;
-		memcpy(picked, candidates, sizeof candidates);
-	}
-	TAILQ_FOREACH(c, &s->with_homes, queue) {
-		if (first != NULL && first->order < c->order)
-			break;
-		if (!pick_homes(s->sv->endpoints, c, candidates))
-			continue;
-		memcpy(picked, candidates, sizeof candidates);
-		return c;
-	}
-	return first;
-}
-
-/* --- wallets that exist ---------------------------------------------------- */
-
-static bool
-is_there(const struct endpoint *ep)
-{
-	return ep->state != ENDPOINT_DOWN && ep->state != ENDPOINT_OUT && !ep->removed && !ep->take_out;
-}
-
-static bool
-can_be_opened(const struct scheduler *s, const struct endpoint *home, int role)
-{
-	const struct endpoint *ep;
-
-	if (home == NULL)
-		return false;
-	if (is_there(home))
-		return true;
-	TAILQ_FOREACH(ep, &s->sv->endpoints->all, all) {
-		if (is_there(ep) && (ep->role == ROLE_ANY || (int)ep->role == role) && endpoint_shares_files(ep, home))
-			return true;
-	}
-	return false;
-}
-
-int
-scheduler_homeless_role(const struct scheduler *s, const struct claim *claim)
-{
-	for (int r = 0; r < ROLE_COUNT; r++) {
-		if ((claim->needs & ROLE_BIT(r)) != 0 && !can_be_opened(s, claim->homes[r], r))
-			return r;
-	}
-	return ROLE_COUNT;
-}
-
-/* The endpoints of wallets that exist are kept for whoever waits for them longest. */
-static void
-reserve(struct scheduler *s, bool on)
-{
-	const struct claim *c;
-
-	TAILQ_FOREACH(c, &s->with_homes, queue) {
-		bool counts = !on || scheduler_homeless_role(s, c) == ROLE_COUNT;
-		for (int r = 0; counts && r < ROLE_COUNT; r++) {
-			if (c->homes[r] != NULL && (!on || c->homes[r]->reserved == 0))
-				c->homes[r]->reserved = on ? c->order : 0;
-		}
-	}
-}
-
 /* --- serving -------------------------------------------------------------- */
+
+static bool
+is_particular(const struct claim *claim)
+{
+	return (claim->at_home | claim->to_write) != 0 || claim->goes_on;
+}
 
 static struct claim_queue *
 queue_of(struct scheduler *s, const struct claim *claim)
 {
-	return claim->has_homes ? &s->with_homes : &s->queues[claim->needs];
+	return is_particular(claim) ? &s->particular : &s->queues[claim->needs];
 }
 
 static void
 take_out_of_queue(struct scheduler *s, struct claim *claim)
 {
+	if (s->next == claim)
+		s->next = TAILQ_NEXT(claim, queue);
 	TAILQ_REMOVE(queue_of(s, claim), claim, queue);
-	s->length -= claim->has_homes ? 0 : 1;
-	for (int r = 0; claim->has_homes && r < ROLE_COUNT; r++) {
-		if (claim->homes[r] != NULL)
-			claim->homes[r]->reserved = 0;
+	s->length -= is_particular(claim) ? 0 : 1;
+}
+
+static void
+grant(struct scheduler *s, struct claim *claim, struct endpoint *picked[ROLE_COUNT])
+{
+	take_out_of_queue(s, claim);
+	claim->granted(claim, picked);
+}
+
+/* The endpoints of its wallets are kept for it. */
+static void
+reserve(const struct claim *claim)
+{
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		if ((claim->at_home & ROLE_BIT(r)) != 0 && claim->homes[r] != NULL)
+			claim->homes[r]->reserved = true;
 	}
 }
 
 static void
-serve(struct scheduler *s)
+note_homeless(struct scheduler *s, struct claim *claim)
+{
+	if (homes_lacking_role(s->sv->endpoints, claim, false) == ROLE_COUNT)
+		claim->homeless_ms = 0;
+	else if (claim->homeless_ms == 0)
+		claim->homeless_ms = clock_monotonic_ms();
+}
+
+/* While msigd drains, only attempts that have begun get any. */
+static void
+serve_particular(struct scheduler *s, struct claim *claim)
 {
 	struct endpoint *picked[ROLE_COUNT];
-	struct claim *claim;
 
-	reserve(s, true);
-	while ((claim = first_servable(s, picked)) != NULL) {
-		take_out_of_queue(s, claim);
-		if (claim->has_homes)
-			reserve(s, true); /* for those behind it */
-		claim->granted(claim, picked);
+	note_homeless(s, claim);
+	if (claim->homeless_ms != 0 || (s->sv->draining && !claim->goes_on))
+		return;
+	if (homes_pick(s->sv->endpoints, claim, picked))
+		grant(s, claim, picked);
+	else
+		reserve(claim);
+}
+
+/* The head that waits longest, of the queues that are not passed over. */
+static struct claim *
+first_head(struct scheduler *s, unsigned passed_over)
+{
+	struct claim *first = NULL;
+
+	for (unsigned needs = 0; needs <= ROLE_ALL; needs++) {
+		struct claim *c = TAILQ_FIRST(&s->queues[needs]);
+		if (c != NULL && (passed_over & (1u << needs)) == 0 && (first == NULL || c->order < first->order))
+			first = c;
 	}
-	reserve(s, false);
+	return first;
+}
+
+/* Goes through the claims once, in order: for one that could not be served, those
+ * behind it change nothing, nor for its queue. */
+static void
+serve(struct scheduler *s)
+{
+	unsigned passed_over = s->sv->draining ? ~0u : 0;
+	struct endpoint *picked[ROLE_COUNT], *ep;
+	struct claim *head;
+
+	s->next = TAILQ_FIRST(&s->particular);
+	while ((head = first_head(s, passed_over)) != NULL || s->next != NULL) {
+		struct claim *claim = s->next;
+		if (claim != NULL && (head == NULL || claim->order < head->order)) {
+			s->next = TAILQ_NEXT(claim, queue);
+			serve_particular(s, claim);
+		} else if (pick(s->sv->endpoints, head, picked)) {
+			grant(s, head, picked);
+		} else {
+			passed_over |= 1u << head->needs;
+		}
+	}
+	TAILQ_FOREACH(ep, &s->sv->endpoints->all, all)
+		ep->reserved = false;
 }
 
 static void
@@ -267,7 +203,7 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!s->sv->stopping && !s->sv->draining)
+	if (!s->sv->stopping)
 		serve(s);
 	sessions_review(s->sv->sessions);
 	tender_wake(s->sv->tender);
@@ -287,7 +223,7 @@ scheduler_new(struct supervisor *sv)
 	s->sv = sv;
 	for (unsigned needs = 0; needs <= ROLE_ALL; needs++)
 		TAILQ_INIT(&s->queues[needs]);
-	TAILQ_INIT(&s->with_homes);
+	TAILQ_INIT(&s->particular);
 	return s;
 }
 
@@ -316,13 +252,22 @@ scheduler_order_behind(struct scheduler *s, int64_t last_seq)
 }
 
 void
+claim_begin_anew(struct claim *claim)
+{
+	claim->at_home = claim->to_write = 0;
+	claim->goes_on = false;
+	memset(claim->homes, 0, sizeof claim->homes);
+}
+
+void
 scheduler_enqueue(struct scheduler *s, struct claim *claim)
 {
 	struct claim_queue *queue = queue_of(s, claim);
 	struct claim *last = TAILQ_LAST(queue, claim_queue), *later;
 
-	claim->queued_at = clock_wall_ms();
-	s->length += claim->has_homes ? 0 : 1;
+	claim->queued_ms = clock_monotonic_ms();
+	claim->homeless_ms = 0;
+	s->length += is_particular(claim) ? 0 : 1;
 	if (last == NULL || last->order <= claim->order) {
 		TAILQ_INSERT_TAIL(queue, claim, queue);
 	} else {
@@ -349,7 +294,7 @@ scheduler_forget(struct scheduler *s, const struct endpoint *ep)
 {
 	struct claim *c;
 
-	TAILQ_FOREACH(c, &s->with_homes, queue) {
+	TAILQ_FOREACH(c, &s->particular, queue) {
 		for (int r = 0; r < ROLE_COUNT; r++) {
 			if (c->homes[r] == ep)
 				c->homes[r] = NULL;
@@ -368,8 +313,8 @@ scheduler_first_with_homes(const struct scheduler *s)
 {
 	const struct claim *c;
 
-	TAILQ_FOREACH(c, &s->with_homes, queue) {
-		if (scheduler_homeless_role(s, c) == ROLE_COUNT)
+	TAILQ_FOREACH(c, &s->particular, queue) {
+		if (c->homeless_ms == 0)
 			return c;
 	}
 	return NULL;
@@ -381,8 +326,8 @@ scheduler_demand(const struct scheduler *s)
 	const struct claim *c;
 	int demand = s->length;
 
-	TAILQ_FOREACH(c, &s->with_homes, queue)
-		demand += scheduler_homeless_role(s, c) == ROLE_COUNT ? 1 : 0;
+	TAILQ_FOREACH(c, &s->particular, queue)
+		demand += c->homeless_ms == 0 ? 1 : 0;
 	return demand;
 }
 
@@ -395,7 +340,7 @@ scheduler_queue_length(const struct scheduler *s)
 const struct claim *
 scheduler_first(const struct scheduler *s)
 {
-	const struct claim *first = TAILQ_FIRST(&s->with_homes);
+	const struct claim *first = TAILQ_FIRST(&s->particular);
 
 	for (unsigned needs = 0; needs <= ROLE_ALL; needs++) {
 		const struct claim *c = TAILQ_FIRST(&s->queues[needs]);
@@ -423,13 +368,65 @@ unserved_role(struct endpoint_pool *pool, unsigned needs)
 	return NULL;
 }
 
+/* The first of its wallets' endpoints that is not free. */
+static bool
+describe_home(const struct claim *claim, char *out, size_t size)
+{
+	for (int r = 0; r < ROLE_COUNT; r++) {
+		const struct endpoint *home = claim->homes[r];
+		if ((claim->needs & claim->at_home & ROLE_BIT(r)) == 0 ||
+		    (home != NULL && (home->state == ENDPOINT_IDLE || home->state == ENDPOINT_PRIMED)))
+			continue;
+		if (home != NULL)
+			snprintf(out, size, "endpoint %s, where the %s's wallet is (%s)", home->name, role_name((enum role)r),
+			    endpoint_state_name(home->state));
+		else
+			snprintf(out, size, "the endpoint of the %s's wallet, which is not in the configuration any more",
+			    role_name((enum role)r));
+		return true;
+	}
+	return false;
+}
+
+enum { STATES_TEXT = 192 };
+
+/* "(3 leased, 1 out)" */
+static void
+describe_states(const struct endpoint_pool *pool, char *out, size_t size)
+{
+	size_t n = (size_t)snprintf(out, size, "(");
+
+	for (int i = 0; i < ENDPOINT_STATE_COUNT && n < size; i++) {
+		if (pool->by_state[i] > 0)
+			n += (size_t)snprintf(out + n, size - n, "%s%d %s", n > 1 ? ", " : "", pool->by_state[i],
+			    endpoint_state_name((enum endpoint_state)i));
+	}
+	if (n < size)
+		snprintf(out + n, size - n, ")");
+}
+
+/* There is none that a copy can be written for. */
+static bool
+describe_copy(const struct endpoint_pool *pool, const struct claim *claim, char *out, size_t size)
+{
+	int role = claim->to_write != 0 ? homes_lacking_role(pool, claim, false) : ROLE_COUNT;
+	char states[STATES_TEXT];
+
+	if (role == ROLE_COUNT || (claim->to_write & ROLE_BIT(role)) == 0)
+		return false;
+	describe_states(pool, states, sizeof states);
+	snprintf(out, size, "an endpoint whose wallet-dir is given, to write the %s's wallet there %s", role_name((enum role)role),
+	    states);
+	return true;
+}
+
 void
 scheduler_describe_wait(struct scheduler *s, const struct claim *claim, char *out, size_t size)
 {
 	struct endpoint_pool *pool = s->sv->endpoints;
 	int needed = __builtin_popcount(claim->needs), total = 0;
 	const char *role = unserved_role(pool, claim->needs);
-	size_t n;
+	char states[STATES_TEXT];
 
 	for (int i = 0; i < ENDPOINT_STATE_COUNT; i++)
 		total += pool->by_state[i];
@@ -438,16 +435,12 @@ scheduler_describe_wait(struct scheduler *s, const struct claim *claim, char *ou
 		    needed, total == 1 ? "is" : "are", total);
 		return;
 	}
+	if (describe_copy(pool, claim, out, size) || describe_home(claim, out, size))
+		return;
 	if (role != NULL) {
 		snprintf(out, size, "an endpoint for the %s: none has that role; add one and reload", role);
 		return;
 	}
-	n = (size_t)snprintf(out, size, "%d endpoints (", needed);
-	for (int i = 0; i < ENDPOINT_STATE_COUNT && n < size; i++) {
-		if (pool->by_state[i] > 0)
-			n += (size_t)snprintf(out + n, size - n, "%s%d %s", out[n - 1] == '(' ? "" : ", ",
-			    pool->by_state[i], endpoint_state_name((enum endpoint_state)i));
-	}
-	if (n < size)
-		snprintf(out + n, size - n, ")");
+	describe_states(pool, states, sizeof states);
+	snprintf(out, size, "%d endpoints %s", needed, states);
 }

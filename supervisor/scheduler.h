@@ -2,13 +2,13 @@
  * Who gets which endpoints, and when. All endpoints a claim needs or none; an
  * endpoint that has the role rather than one for any; primed ones first, then
  * the longest free; first come first served among those who can be served.
- * A claim of a session keeps the endpoints of its wallets from all who came
+ * A claim whose wallets exist (homes.h) keeps their endpoints from all who came
  * later, or it might never find them free at the same time; unless one of them
- * is down or out: then it cannot be served, and holds nobody up.
- * Claims that need the same roles wait in one queue, so that a turn looks at
- * the head of a few queues and not at every escrow. Claims of sessions, whose
- * wallets exist and cannot be opened just anywhere, are few, and looked at one
- * by one.
+ * is away and no other does: then it cannot be served, and holds nobody up.
+ * Claims that need the same roles, and nothing else, wait in one queue, so that
+ * a turn looks at the head of a few queues and not at every escrow. Those of
+ * sessions and of escrows that go on are looked at one by one, once a turn;
+ * after a start these can be hundreds.
  */
 #ifndef SUPERVISOR_SCHEDULER_H
 #define SUPERVISOR_SCHEDULER_H
@@ -34,10 +34,13 @@ struct claim {
 	TAILQ_ENTRY(claim) queue;
 	unsigned needs;              /* ROLE_BIT()s */
 	int64_t order;               /* scheduler_order() */
-	bool has_homes;              /* the wallets exist: only where they can be opened */
-	struct endpoint *homes[ROLE_COUNT]; /* with has_homes: where they were made; NULL: no such endpoint any more */
+	unsigned at_home;            /* ROLE_BIT()s: the wallet exists: only where it can be opened */
+	unsigned to_write;           /* ROLE_BIT()s: it does not wait for that: also where its copy can be written */
+	struct endpoint *homes[ROLE_COUNT]; /* of those: where they were made; NULL: no such endpoint any more */
+	bool goes_on;                /* with an attempt that has begun: is served also while msigd drains */
+	int64_t homeless_ms;         /* monotonic: since when it cannot be served, whatever gets free; 0: it can */
 	claim_granted_fn granted;
-	int64_t queued_at;           /* wall, ms: set when it is queued */
+	int64_t queued_ms;           /* monotonic: set when it is queued */
 };
 
 struct scheduler *scheduler_new(struct supervisor *sv);
@@ -47,6 +50,9 @@ void scheduler_free(struct scheduler *scheduler);
  * claim that comes now, behind all escrows up to last_seq and all such claims. */
 int64_t scheduler_order(int64_t seq);
 int64_t scheduler_order_behind(struct scheduler *scheduler, int64_t last_seq);
+
+/* Nothing exists of what it is for: any endpoints will do. Not while it is queued. */
+void claim_begin_anew(struct claim *claim);
 
 /* Puts a claim in its place. */
 void scheduler_enqueue(struct scheduler *scheduler, struct claim *claim);
@@ -58,14 +64,12 @@ void scheduler_wake(struct scheduler *scheduler);
 /* An endpoint goes: no claim may name it any more. */
 void scheduler_forget(struct scheduler *scheduler, const struct endpoint *endpoint);
 
-/* The first role whose wallet can be opened nowhere now, for all endpoints where
- * it could be are down, out or gone; ROLE_COUNT: none is in the way. */
-int scheduler_homeless_role(const struct scheduler *scheduler, const struct claim *claim);
-
-/* Claims of escrows, and of all for whom there are endpoints, if only they were free. */
+/* Claims that any endpoints of their roles can serve; and of all for whom there
+ * are endpoints, if only they were free. */
 int scheduler_queue_length(const struct scheduler *scheduler);
 int scheduler_demand(const struct scheduler *scheduler);
-/* The claim with homes that waits longest and is not homeless, or NULL. */
+/* The claim that waits longest of those that are looked at one by one and are
+ * not homeless, or NULL. */
 const struct claim *scheduler_first_with_homes(const struct scheduler *scheduler);
 /* The one that waits longest, or NULL. */
 const struct claim *scheduler_first(const struct scheduler *scheduler);

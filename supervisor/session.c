@@ -178,7 +178,7 @@ why_closed(const struct session *s)
 static void
 do_give_up(struct session *s)
 {
-	scheduler_dequeue(s->all->sv->scheduler, &s->claim);
+	session_dequeue(s);
 	session_free(s, why_closed(s));
 }
 
@@ -196,7 +196,7 @@ static json_t *
 start_frame(void *owner)
 {
 	struct session *s = owner;
-	json_t *frame = wallets_start_frame(s->all->sv, &s->wallets, s->endpoints);
+	json_t *frame = wallets_start_frame(s->all->sv, &s->wallets, s->wallets.roles, s->endpoints);
 
 	wallets_clear(&s->wallets);
 	return frame;

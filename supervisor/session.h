@@ -54,10 +54,16 @@ bool sessions_ask(struct sessions *sessions, const char *escrow_id, session_told
     char *why, size_t why_size);
 
 /* By hand; fn is called once it is gone, unless SESSIONS_CLOSING is not what
- * comes out. */
+ * comes out. That may be before this returns: one that waits has nothing to end. */
 enum sessions_closed { SESSIONS_CLOSING, SESSIONS_NONE, SESSIONS_NO_MEMORY };
 enum sessions_closed sessions_close(struct sessions *sessions, const char *escrow_id, void (*fn)(void *arg), void *arg);
 void sessions_close_all(struct sessions *sessions);
+
+/* A request that comes while the wallets of its escrow are repaired waits: its
+ * session would hold the escrow's lock. */
+bool sessions_wait_for_repair(struct sessions *sessions, const char *escrow_id);
+/* They were repaired: it goes on. */
+void sessions_go_on(struct sessions *sessions, const char *escrow_id);
 
 /* The process of an endpoint has ended: what was open there is gone. */
 void sessions_endpoint_died(struct sessions *sessions, const struct endpoint *endpoint);

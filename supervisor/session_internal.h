@@ -49,6 +49,7 @@ struct session {
 	int64_t since, last_used;       /* wall, ms */
 	int64_t uses;
 	bool has_served;                /* its wallets were open when the request came */
+	bool held;                      /* waiting: in no queue yet, its wallets are being repaired */
 	bool again;                     /* it was opened anew for those who asked one that was stale */
 	json_int_t request_id;          /* the last */
 	struct request_list queue, asked;
@@ -78,6 +79,8 @@ void session_close_for(struct session *session, enum close_cause cause);
 
 /* Lets it wait for the endpoints where its wallets can be opened. False: why it cannot. */
 bool session_enqueue(struct session *session, char *why, size_t why_size);
+/* One that waits leaves the queue. */
+void session_dequeue(struct session *session);
 /* It has waited for a while: lets it wait on, or frees it and tells why. */
 void session_wait_on(struct session *session);
 

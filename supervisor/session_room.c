@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "supervisor/endpoint.h"
+#include "supervisor/homes.h"
 #include "supervisor/session_internal.h"
 #include "supervisor/supervisor.h"
 
@@ -120,12 +121,6 @@ is_in_the_way(const struct session *s)
 /* --- wallets that can only be opened where they are ------------------------ */
 
 static bool
-serves(const struct endpoint *ep, const struct endpoint *home, int role)
-{
-	return (ep->role == ROLE_ANY || (int)ep->role == role) && endpoint_shares_files(ep, home);
-}
-
-static bool
 is_left_or_going(struct sessions *all, const struct endpoint *ep)
 {
 	const struct session *s;
@@ -152,7 +147,7 @@ lacking_role(struct sessions *all, const struct claim *claim)
 			continue;
 		TAILQ_FOREACH(ep, &all->sv->endpoints->all, all) {
 			bool free = ep != taken[0] && ep != taken[1] && ep != taken[2];
-			if (free && serves(ep, claim->homes[r], r) && is_left_or_going(all, ep))
+			if (free && homes_suit(claim, ep, r) && is_left_or_going(all, ep))
 				break;
 		}
 		if (ep == NULL)
@@ -166,7 +161,7 @@ static bool
 has_one_for(const struct session *s, const struct claim *claim, int role)
 {
 	for (int r = 0; r < ROLE_COUNT; r++) {
-		if (s->endpoints[r] != NULL && serves(s->endpoints[r], claim->homes[role], role))
+		if (s->endpoints[r] != NULL && homes_suit(claim, s->endpoints[r], role))
 			return true;
 	}
 	return false;

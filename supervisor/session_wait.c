@@ -8,6 +8,8 @@
 
 #include "common/clock.h"
 #include "supervisor/endpoint.h"
+#include "supervisor/homes.h"
+#include "supervisor/repair.h"
 #include "supervisor/session_internal.h"
 #include "supervisor/supervisor.h"
 
@@ -24,7 +26,7 @@ on_granted(struct claim *claim, struct endpoint *endpoints[ROLE_COUNT])
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		s->endpoints[r] = endpoints[r];
 		if (endpoints[r] != NULL)
-			endpoint_lease(endpoints[r], s->escrow_id);
+			endpoint_lease(endpoints[r], s->escrow_id, (enum role)r, claim->queued_ms);
 	}
 	session_event(s, SESSION_GRANTED);
 }
@@ -49,23 +51,34 @@ session_enqueue(struct session *s, char *why, size_t why_size)
 	s->state = SESSION_WAITING;
 	s->roles = s->wallets.roles;
 	s->claim = (struct claim){
-		.needs = s->roles, .order = scheduler_order_behind(sv->scheduler, sv->last_seq), .has_homes = true,
+		.needs = s->roles, .order = scheduler_order_behind(sv->scheduler, sv->last_seq), .at_home = s->roles,
 		.granted = on_granted,
 	};
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		if (s->wallets.of[r].endpoint != NULL)
 			s->claim.homes[r] = endpoint_find(sv->endpoints, s->wallets.of[r].endpoint);
 	}
-	scheduler_enqueue(sv->scheduler, &s->claim);
+	s->held = repair_is_at(sv->repairer, s->escrow_id);
+	s->claim.queued_ms = clock_monotonic_ms();
+	if (!s->held)
+		scheduler_enqueue(sv->scheduler, &s->claim);
 	session_set_timer(s, PATIENCE_MS);
 	return true;
+}
+
+void
+session_dequeue(struct session *s)
+{
+	if (!s->held)
+		scheduler_dequeue(s->all->sv->scheduler, &s->claim);
+	s->held = false;
 }
 
 /* Why it cannot be opened now, or false: its endpoints are only busy. */
 static bool
 is_homeless(const struct session *s, char *why, size_t why_size)
 {
-	int role = scheduler_homeless_role(s->all->sv->scheduler, &s->claim);
+	int role = homes_lacking_role(s->all->sv->endpoints, &s->claim, false);
 	const struct endpoint *home;
 
 	if (role == ROLE_COUNT)
@@ -83,16 +96,17 @@ is_homeless(const struct session *s, char *why, size_t why_size)
 void
 session_wait_on(struct session *s)
 {
-	int64_t waited = clock_wall_ms() - s->claim.queued_at;
+	int64_t waited = clock_monotonic_ms() - s->claim.queued_ms;
 	char why[400];
 
-	if (!is_homeless(s, why, sizeof why)) {
+	if (s->held || !is_homeless(s, why, sizeof why)) {
 		if (waited < WAIT_LIMIT_MS) {
 			session_set_timer(s, PATIENCE_MS);
 			return;
 		}
-		snprintf(why, sizeof why, "after %d s the endpoints that have its wallets were still busy", WAIT_LIMIT_MS / 1000);
+		snprintf(why, sizeof why, "after %d s %s", WAIT_LIMIT_MS / 1000, s->held ? "its wallets were still being repaired"
+		    : "the endpoints that have its wallets were still busy");
 	}
-	scheduler_dequeue(s->all->sv->scheduler, &s->claim);
+	session_dequeue(s);
 	session_free(s, why);
 }

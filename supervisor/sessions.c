@@ -50,6 +50,8 @@ sessions_free(struct sessions *all)
 	if (all == NULL)
 		return;
 	while ((s = RB_MIN(session_tree, &all->tree)) != NULL) {
+		if (s->state == SESSION_WAITING)
+			session_dequeue(s);
 		STAILQ_INIT(&s->waiters);
 		STAILQ_INIT(&s->queue);
 		STAILQ_INIT(&s->asked);
@@ -121,6 +123,28 @@ sessions_close(struct sessions *all, const char *escrow_id, void (*fn)(void *arg
 	STAILQ_INSERT_TAIL(&s->waiters, w, next);
 	session_close_for(s, CLOSE_BY_HAND);
 	return SESSIONS_CLOSING;
+}
+
+bool
+sessions_wait_for_repair(struct sessions *all, const char *escrow_id)
+{
+	const struct session *s = find(all, escrow_id);
+
+	return s != NULL && s->state == SESSION_WAITING && s->held;
+}
+
+/* Its wallets may have other names now. */
+void
+sessions_go_on(struct sessions *all, const char *escrow_id)
+{
+	struct session *s = find(all, escrow_id);
+	char why[200];
+
+	if (s == NULL || s->state != SESSION_WAITING || !s->held)
+		return;
+	s->held = false;
+	if (!session_enqueue(s, why, sizeof why))
+		session_free(s, why);
 }
 
 void

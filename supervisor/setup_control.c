@@ -7,36 +7,40 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "supervisor/check_control.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
-#include "supervisor/managed.h"
 #include "supervisor/scheduler.h"
 #include "supervisor/session.h"
 #include "supervisor/setup_frames.h"
+#include "supervisor/setup_internal.h"
+#include "supervisor/setup_recovery.h"
+#include "supervisor/setup_timing.h"
+#include "supervisor/setup_trace.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/tend_control.h"
 #include "supervisor/tender.h"
 #include "supervisor/worker_process.h"
 
-static void enqueue(struct escrow *e);
-static void end_attempt(struct escrow *e, enum failure_cause cause, const char *reason, bool next, bool counts);
+enum { REFUSAL_MAX = 256 };
 
 /* --- small things --------------------------------------------------------- */
 
-static void
-count_phase(struct escrow *e)
+void
+setup_count_phase(struct escrow *e)
 {
+	setup_trace_phase(e);
 	if (e->counted_phase == e->guard.phase)
 		return;
 	metrics_phase(&e->sv->metrics, e->counted_phase, e->guard.phase);
 	e->counted_phase = e->guard.phase;
 }
 
-static void
-release_endpoints(struct escrow *e, enum endpoint_event event, const char *reason)
+void
+setup_release_endpoints(struct escrow *e, enum endpoint_event event, const char *reason)
 {
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		if (e->endpoints[r] != NULL)
@@ -45,8 +49,8 @@ release_endpoints(struct escrow *e, enum endpoint_event event, const char *reaso
 	}
 }
 
-static struct escrow_op *
-op_new(enum store_result (*apply)(struct escrow *, struct escrow_op *),
+struct escrow_op *
+setup_op_new(enum store_result (*apply)(struct escrow *, struct escrow_op *),
     void (*done)(struct escrow *, struct escrow_op *), bool (*refused)(struct escrow *, struct escrow_op *))
 {
 	struct escrow_op *op = calloc(1, sizeof *op);
@@ -60,8 +64,8 @@ op_new(enum store_result (*apply)(struct escrow *, struct escrow_op *),
 }
 
 /* The object has done its work. */
-static void
-finish_escrow(struct escrow *e)
+void
+setup_finish(struct escrow *e)
 {
 	struct supervisor *sv = e->sv;
 
@@ -74,12 +78,10 @@ finish_escrow(struct escrow *e)
 /* --- the worker's frames -------------------------------------------------- */
 
 static json_t *
-start_frame(void *owner)
+new_participants(struct escrow *e)
 {
-	struct escrow *e = owner;
-	const struct config *c = e->sv->config;
-	char subkey[SEAL_KEY_TEXT], wallet[SETUP_WALLET_MAX];
-	json_t *participants = json_array(), *start;
+	json_t *participants = json_array();
+	char wallet[SETUP_WALLET_MAX];
 
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		if (e->endpoints[r] == NULL)
@@ -88,6 +90,21 @@ start_frame(void *owner)
 		json_array_append_new(participants, json_pack("{s:s, s:s, s:o, s:O*}", "role", role_name((enum role)r),
 		    "wallet", wallet, "endpoint", endpoint_describe(e->endpoints[r]), "spare", e->spares[r]));
 	}
+	return participants;
+}
+
+static json_t *
+start_frame(void *owner)
+{
+	struct escrow *e = owner;
+	const struct config *c = e->sv->config;
+	char subkey[SEAL_KEY_TEXT];
+	json_t *participants = e->resumed ? json_incref(e->journals) : new_participants(e), *start;
+
+	if (participants == NULL)
+		return NULL;
+	json_decref(e->journals);
+	e->journals = NULL;
 	seal_subkey_base64(e->sv->master_key, e->id, subkey);
 	start = json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:o}", "escrow_id", e->id, "attempt", e->guard.attempt,
 	    "subkey", subkey, "gate", c->gate == GATE_REOPEN ? "reopen" : "seed",
@@ -102,18 +119,45 @@ acknowledge(struct escrow *e, struct escrow_op *op, bool session)
 {
 	struct worker *worker = worker_find(e->sv->workers, op->generation);
 
+	FAULT("ack", "", "", -1);
 	if (worker != NULL)
 		worker_ack(worker, json_integer_value(json_object_get(op->frame, "serial")), session);
+	FAULT("acked", "", "", -1);
+}
+
+/* A wallet said what another has said before: then another one is open there. */
+static bool
+is_foreign(struct escrow *e, json_t *result, char why[REFUSAL_MAX])
+{
+	const char *sha256 = json_string_value(json_object_get(json_object_get(result, "message"), "sha256"));
+	const char *call = json_string_value(json_object_get(result, "call"));
+	char escrow_id[UUID_TEXT];
+	enum role role;
+	int attempt;
+
+	if (sha256 == NULL || call == NULL || !role_parse(json_string_value(json_object_get(result, "role")), false, &role) ||
+	    e->endpoints[role] == NULL || store_find_message(e->sv->store, sha256, escrow_id, &attempt) != STORE_OK)
+		return false;
+	snprintf(why, REFUSAL_MAX, "%s: %.30s on %.40s gave a message that attempt %d of escrow %s has: does another program use it?",
+	    role_name(role), call, e->endpoints[role]->name, attempt, escrow_id);
+	return true;
 }
 
 static bool
 refuse_frame(struct escrow *e, struct escrow_op *op)
 {
 	struct worker *worker = worker_find(e->sv->workers, op->generation);
+	char why[REFUSAL_MAX] = "a report that contradicts the journal";
+	json_t *result;
+	size_t i;
 
 	log_error("report_refused", F_STR("escrow", e->id), F_STR("error", store_error(e->sv->store)));
+	json_array_foreach(json_object_get(op->frame, "results"), i, result) {
+		if (is_foreign(e, result, why))
+			break;
+	}
 	if (worker != NULL)
-		worker_reject(worker, "a report that contradicts the journal");
+		worker_reject(worker, why);
 	return true;
 }
 
@@ -131,8 +175,12 @@ static void
 done_report(struct escrow *e, struct escrow_op *op)
 {
 	setup_note_open(e, op->frame);
-	count_phase(e);
-	acknowledge(e, op, false);
+	setup_time_report(e, op->frame);
+	setup_count_phase(e);
+	if (json_array_size(json_object_get(op->frame, "results")) > 0)
+		setup_gets_further(e);
+	if (!MSIGD_MISTAKE_ACK_BEFORE_COMMIT)
+		acknowledge(e, op, false);
 }
 
 static enum store_result
@@ -155,17 +203,17 @@ done_publish(struct escrow *e, struct escrow_op *op)
 	int64_t took = clock_monotonic_ms() - e->leased_ms;
 	bool session;
 
-	count_phase(e);
+	setup_trace_ready(e, json_string_value(json_object_get(op->frame, "address")));
+	setup_count_phase(e);
 	e->sv->metrics.ready++;
-	e->sv->metrics.setup_count++;
-	e->sv->metrics.setup_ms_sum += (uint64_t)took;
+	histogram_add(&e->sv->metrics.setups, &metrics_setup_bounds, took * 1000);
 	log_info("escrow_ready", F_STR("escrow", e->id), F_INT("attempt", e->guard.attempt),
 	    F_STR("address", json_string_value(json_object_get(op->frame, "address"))),
 	    F_INT("setup_ms", took), F_INT("since_open_ms", clock_wall_ms() - e->opened_at));
 	session = may_become_session(e, op) && sessions_keep(e->sv->sessions, e);
 	acknowledge(e, op, session);
 	if (session)
-		finish_escrow(e);
+		setup_finish(e);
 }
 
 static bool
@@ -174,6 +222,7 @@ on_message(void *owner, struct worker *worker, enum message_type type, json_t *f
 	struct escrow *e = owner;
 	struct escrow_op *op;
 
+	FAULT("frame", message_type_name(type), "", -1);
 	if (type == MESSAGE_NOTE) {
 		*why = "a note that is none";
 		return setup_note(e, frame);
@@ -186,230 +235,21 @@ on_message(void *owner, struct worker *worker, enum message_type type, json_t *f
 	}
 	e->publishing = type == MESSAGE_PUBLISH;
 	op = type == MESSAGE_PUBLISH
-	    ? op_new(apply_publish, done_publish, refuse_frame)
-	    : op_new(apply_report, done_report, refuse_frame);
+	    ? setup_op_new(apply_publish, done_publish, refuse_frame)
+	    : setup_op_new(apply_report, done_report, refuse_frame);
 	op->frame = json_incref(frame);
 	op->generation = worker_generation(worker);
-	store_be_patient(e->sv->store, type == MESSAGE_REPORT && json_is_false(json_object_get(frame, "waits")));
+	if (MSIGD_MISTAKE_ACK_BEFORE_COMMIT && type == MESSAGE_REPORT)
+		acknowledge(e, op, false);
+	store_be_patient(e->sv->store, MSIGD_MISTAKE_ACK_BEFORE_COMMIT ||
+	    (type == MESSAGE_REPORT && json_is_false(json_object_get(frame, "waits"))));
 	escrow_submit(e, op);
 	store_be_patient(e->sv->store, false);
 	return true;
 }
 
-/* --- the end of an attempt ------------------------------------------------ */
-
-static enum store_result
-tell_end(struct escrow *e, struct escrow_op *op, int failed_attempt)
-{
-	if (op->next_attempt)
-		return store_add_event(e->sv->store, e->id, "attempt", json_pack("{s:i, s:s, s:s}",
-		    "attempt", e->guard.attempt, "cause", failure_cause_name(op->cause), "reason", op->reason));
-	return store_add_event(e->sv->store, e->id, "phase", json_pack("{s:i, s:s, s:s, s:s}", "attempt", failed_attempt,
-	    "phase", phase_name(PHASE_FAILED), "cause", failure_cause_name(op->cause), "reason", op->reason));
-}
-
-static enum store_result
-apply_end(struct escrow *e, struct escrow_op *op)
-{
-	int attempt = e->guard.attempt;
-	enum store_result result;
-
-	/* entered also when there is nothing to write: done() must not run before this returns */
-	if (!store_enter(e->sv->store))
-		return STORE_FAILED;
-	if (phase_is_terminal(e->guard.phase))
-		return store_leave(e->sv->store, STORE_OK);
-	result = store_fail_attempt(e->sv->store, &e->guard, op->cause, op->reason, op->next_attempt, op->counts,
-	    clock_wall_ms());
-	if (result == STORE_OK)
-		result = tell_end(e, op, attempt);
-	return store_leave(e->sv->store, result);
-}
-
-static void
-done_end(struct escrow *e, struct escrow_op *op)
-{
-	count_phase(e);
-	if (e->guard.phase == PHASE_READY) {
-		finish_escrow(e); /* it was published before its worker ended */
-		return;
-	}
-	e->sv->metrics.failed[op->cause]++;
-	log_event(op->cause == CAUSE_CANCELLED ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
-	    op->next_attempt ? "attempt_failed" : "escrow_failed", F_STR("escrow", e->id),
-	    F_INT("attempt", e->guard.attempt - (op->next_attempt ? 1 : 0)),
-	    F_STR("cause", failure_cause_name(op->cause)), F_STR("reason", op->reason));
-	if (!op->next_attempt) {
-		finish_escrow(e);
-		return;
-	}
-	e->failures += op->counts ? 1 : 0;
-	if (e->cancelled) {
-		end_attempt(e, CAUSE_CANCELLED, "cancelled", false, false);
-		return;
-	}
-	enqueue(e);
-	supervisor_worker_gone(e->sv); /* one fewer is under way */
-}
-
-static void
-on_refused(bool durable, void *arg)
-{
-	(void)durable;
-	finish_escrow(arg);
-}
-
-/* Operations before it may be on their way to disk: they come first. */
-static bool
-refuse_end(struct escrow *e, struct escrow_op *op)
-{
-	bool later = store_turn_open(e->sv->store);
-
-	log_error("escrow_bug", F_STR("escrow", e->id), F_STR("what", "the end of an attempt was refused"),
-	    F_STR("reason", op->reason), F_STR("error", store_error(e->sv->store)));
-	store_when_durable(e->sv->store, on_refused, e);
-	return later;
-}
-
-static void
-end_attempt(struct escrow *e, enum failure_cause cause, const char *reason, bool next, bool counts)
-{
-	struct escrow_op *op = op_new(apply_end, done_end, refuse_end);
-
-	escrow_set_activity(e, ESCROW_ENDING);
-	e->worker = NULL;
-	e->publishing = false;
-	for (int r = 0; r < ROLE_COUNT; r++)
-		e->open[r].call[0] = '\0';
-	op->cause = e->cancelled ? CAUSE_CANCELLED : cause;
-	op->next_attempt = next && !e->cancelled;
-	op->counts = counts;
-	text_copy(op->reason, sizeof op->reason, e->cancelled ? "cancelled" : reason);
-	escrow_submit(e, op);
-}
-
-/* Its wallet was polluted, closed, opened again, and still was: until whoever does
- * that is gone, it would be no better next time. */
-static void
-retire_endpoint(struct escrow *e, enum role role)
-{
-	struct endpoint *ep = e->endpoints[role];
-	char reason[256];
-
-	if (ep->managed) {
-		managed_restart(e->sv->managed, ep);
-		return;
-	}
-	snprintf(reason, sizeof reason, "polluted twice: a wallet there was multisig before its make_multisig, and again after "
-	    "it was reopened: end the other program that uses it, then: msigctl endpoint %.64s in", ep->name);
-	endpoint_event(ep, ENDPOINT_EV_FAULT, reason);
-	e->endpoints[role] = NULL;
-}
-
-/* A job's failure: who is to blame, and whether it is worth another attempt. */
-static void
-end_failed(struct escrow *e, json_t *finished)
-{
-	const char *cause_text = json_string_value(json_object_get(finished, "cause"));
-	const char *text = json_string_value(json_object_get(finished, "reason"));
-	const char *role_text = json_string_value(json_object_get(finished, "role"));
-	char reason[STORE_REASON_MAX];
-	enum failure_cause cause = CAUSE_INTERNAL;
-	enum role role;
-	bool fatal = json_is_true(json_object_get(finished, "fatal")), counts, last;
-
-	if (cause_text == NULL || !failure_cause_parse(cause_text, &cause))
-		cause = CAUSE_INTERNAL;
-	/* an endpoint that was not there, or is not what it should be, is no fault of the escrow: it waits for another */
-	counts = cause != CAUSE_ENDPOINT_DOWN && cause != CAUSE_WRONG_NETWORK;
-	last = fatal || (counts && e->failures + 1 >= e->sv->config->max_attempts);
-	if (last && !fatal && e->failures > 0)
-		snprintf(reason, sizeof reason, "attempt %d of %d: %s", e->failures + 1, e->sv->config->max_attempts,
-		    text != NULL ? text : "unknown");
-	else
-		snprintf(reason, sizeof reason, "%s", text != NULL ? text : "unknown");
-	e->sv->metrics.pollutions += cause == CAUSE_POLLUTED ? 1 : 0;
-	if (role_text != NULL && role_parse(role_text, false, &role) && e->endpoints[role] != NULL) {
-		endpoint_blame(e->endpoints[role]);
-		if (cause == CAUSE_POLLUTED && (e->polluted & ROLE_BIT(role)) != 0)
-			retire_endpoint(e, role);
-		else if (cause == CAUSE_WRONG_NETWORK) {
-			endpoint_event(e->endpoints[role], ENDPOINT_EV_FAULT, text);
-			e->endpoints[role] = NULL;
-		}
-	}
-	release_endpoints(e, ENDPOINT_EV_ABANDONED, NULL);
-	end_attempt(e, cause, reason, !last, counts);
-}
-
-static void
-end_busy(struct escrow *e, json_t *finished)
-{
-	const char *lock = json_string_value(json_object_get(finished, "lock"));
-	const char *holder = json_string_value(json_object_get(finished, "holder"));
-	const char *why = json_string_value(json_object_get(finished, "why"));
-	char reason[STORE_REASON_MAX];
-
-	if (why != NULL)
-		snprintf(reason, sizeof reason, "%s", why);
-	else
-		snprintf(reason, sizeof reason, "%s is held by %s", lock != NULL ? lock : "a lock",
-		    holder != NULL ? holder : "another process");
-	release_endpoints(e, ENDPOINT_EV_ABANDONED, reason);
-	end_attempt(e, CAUSE_LOCKS, reason, true, false);
-}
-
-static void
-end_without_word(struct escrow *e, const struct worker_end *end)
-{
-	char open[160], reason[STORE_REASON_MAX];
-	bool counts = !end->never_ran;
-	bool last = counts && e->failures + 1 >= e->sv->config->max_attempts;
-
-	escrow_describe_open(e, open, sizeof open);
-	snprintf(reason, sizeof reason, "worker: %s%s%s", end->why, open[0] != '\0' ? "; under way: " : "", open);
-	release_endpoints(e, ENDPOINT_EV_ABANDONED, NULL);
-	if (end->not_executable)
-		last = true; /* another try would be no better */
-	end_attempt(e, CAUSE_WORKER_DIED, reason, !last, counts);
-}
-
-/* msigd stops: the attempt stays as it is, and the next start goes on with it. */
-static void
-end_stopped(struct escrow *e)
-{
-	release_endpoints(e, ENDPOINT_EV_ABANDONED, NULL);
-	e->worker = NULL;
-	escrow_set_activity(e, ESCROW_ENDING);
-}
-
-static void
-on_gone(void *owner, const struct worker_end *end)
-{
-	struct escrow *e = owner;
-	const char *outcome = json_string_value(json_object_get(end->finished, "outcome"));
-
-	if (e->sv->stopping && !e->cancelled && (outcome == NULL || strcmp(outcome, "stopped") == 0)) {
-		end_stopped(e);
-	} else if (outcome == NULL) {
-		end_without_word(e, end);
-	} else if (strcmp(outcome, "done") == 0) {
-		release_endpoints(e, json_is_true(json_object_get(end->finished, "clean")) ? ENDPOINT_EV_RELEASED
-		    : ENDPOINT_EV_ABANDONED, NULL);
-		end_attempt(e, CAUSE_INTERNAL, "the worker said that it was done before the address was published",
-		    false, true); /* has no effect on one that is Ready */
-	} else if (strcmp(outcome, "busy") == 0) {
-		end_busy(e, end->finished);
-	} else if (strcmp(outcome, "stopped") == 0) {
-		release_endpoints(e, ENDPOINT_EV_ABANDONED, NULL);
-		end_attempt(e, CAUSE_INTERRUPTED, "the worker was stopped", true, false);
-	} else {
-		end_failed(e, end->finished);
-	}
-}
-
 static const struct worker_job setup_job = {
-	.name = "setup", .start = start_frame, .message = on_message, .gone = on_gone,
+	.name = "setup", .start = start_frame, .message = on_message, .gone = setup_on_gone,
 };
 
 /* --- the beginning -------------------------------------------------------- */
@@ -463,7 +303,7 @@ apply_start(struct escrow *e, struct escrow_op *op)
 	(void)op;
 	if (!store_enter(e->sv->store))
 		return STORE_FAILED;
-	return store_leave(e->sv->store, start_attempt(e));
+	return store_leave(e->sv->store, e->resumed ? setup_store_resumption(e) : start_attempt(e));
 }
 
 static void
@@ -472,18 +312,26 @@ done_start(struct escrow *e, struct escrow_op *op)
 	char title[64];
 
 	(void)op;
-	count_phase(e);
+	FAULT("started", "", "", -1);
+	setup_count_phase(e);
 	if (e->sv->stopping && !e->cancelled) {
-		release_endpoints(e, ENDPOINT_EV_RELEASED, NULL);
+		setup_release_endpoints(e, ENDPOINT_EV_RELEASED, NULL);
 		escrow_set_activity(e, ESCROW_ENDING);
 		return;
 	}
 	snprintf(title, sizeof title, "setup %s", e->id);
+	json_decref(e->journals);
+	e->journals = e->resumed && !e->cancelled ? setup_journals(e) : NULL;
+	if (e->resumed && !e->cancelled && e->journals == NULL) {
+		setup_release_endpoints(e, ENDPOINT_EV_RELEASED, NULL);
+		setup_pause_for_store(e);
+		return;
+	}
 	if (!e->cancelled)
 		e->worker = worker_new(e->sv, &setup_job, e, title, e->id, e->sv->config->setup_timeout_ms);
 	if (e->worker == NULL) {
-		release_endpoints(e, ENDPOINT_EV_RELEASED, NULL);
-		end_attempt(e, CAUSE_INTERNAL, "out of memory for a worker", true, true);
+		setup_release_endpoints(e, ENDPOINT_EV_RELEASED, NULL);
+		setup_end_attempt(e, CAUSE_INTERNAL, "out of memory for a worker", true, true);
 		return;
 	}
 	escrow_set_activity(e, ESCROW_RUNNING);
@@ -492,8 +340,8 @@ done_start(struct escrow *e, struct escrow_op *op)
 static bool
 refuse_start(struct escrow *e, struct escrow_op *op)
 {
-	release_endpoints(e, ENDPOINT_EV_RELEASED, NULL);
-	return refuse_end(e, op);
+	setup_release_endpoints(e, ENDPOINT_EV_RELEASED, NULL);
+	return setup_refuse_end(e, op);
 }
 
 /* The scheduler has what the escrow needs. */
@@ -502,7 +350,10 @@ on_granted(struct claim *claim, struct endpoint *endpoints[ROLE_COUNT])
 {
 	struct escrow *e = (struct escrow *)((char *)claim - offsetof(struct escrow, claim));
 
+	FAULT("granted", "", "", -1);
+	event_del(e->pause);
 	e->primed = e->polluted = 0;
+	setup_trace_granted(e, endpoints);
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		json_decref(e->spares[r]);
 		e->spares[r] = NULL;
@@ -511,15 +362,17 @@ on_granted(struct claim *claim, struct endpoint *endpoints[ROLE_COUNT])
 			continue;
 		if (endpoints[r]->state == ENDPOINT_PRIMED)
 			e->primed |= ROLE_BIT(r);
-		endpoint_lease(endpoints[r], e->id);
+		endpoint_lease(endpoints[r], e->id, (enum role)r, claim->queued_ms);
 	}
 	escrow_set_activity(e, ESCROW_STARTING);
+	histogram_add(&e->sv->metrics.queue_waits, &metrics_wait_bounds, (clock_monotonic_ms() - claim->queued_ms) * 1000);
+	setup_time_anew(e);
 	e->leased_ms = clock_monotonic_ms();
-	escrow_submit(e, op_new(apply_start, done_start, refuse_start));
+	escrow_submit(e, setup_op_new(apply_start, done_start, refuse_start));
 }
 
-static void
-enqueue(struct escrow *e)
+void
+setup_enqueue(struct escrow *e)
 {
 	escrow_set_activity(e, ESCROW_QUEUED);
 	e->claim.granted = on_granted;
@@ -539,9 +392,14 @@ setup_cancel(struct escrow *e, void (*fn)(void *arg), void *arg)
 	}
 	e->cancelled = true;
 	switch (e->activity) {
+	case ESCROW_PAUSED:
+		event_del(e->pause);
+		setup_end_attempt(e, CAUSE_CANCELLED, "cancelled", false, false);
+		break;
 	case ESCROW_QUEUED:
+		event_del(e->pause);
 		scheduler_dequeue(e->sv->scheduler, &e->claim);
-		end_attempt(e, CAUSE_CANCELLED, "cancelled", false, false);
+		setup_end_attempt(e, CAUSE_CANCELLED, "cancelled", false, false);
 		break;
 	case ESCROW_RUNNING:
 		worker_stop(e->worker);
@@ -570,12 +428,15 @@ take_up(struct supervisor *sv, const char *escrow_id, bool restart)
 	e = escrow_add(sv, &record);
 	sv->last_seq = record.seq > sv->last_seq ? record.seq : sv->last_seq;
 	store_escrow_clear(&record);
-	if (e == NULL)
+	if (e == NULL) {
 		log_error("escrow_not_taken_up", F_STR("escrow", escrow_id), F_STR("error", "out of memory"));
-	else if (!restart || e->guard.phase == PHASE_NOT_STARTED)
-		enqueue(e);
+		return;
+	}
+	setup_trace_taken_up(e, restart);
+	if (!restart || !setup_can_go_on(e))
+		setup_enqueue(e);
 	else
-		end_attempt(e, CAUSE_INTERRUPTED, "msigd ended while it was under way", true, false);
+		setup_go_on(e);
 }
 
 void

@@ -1,7 +1,7 @@
 /*
  * The supervisor's side of the setup job: from endpoints leased to an attempt
- * that is Ready or Failed. Persists what the worker reports, acknowledges it,
- * and decides what follows from its end.
+ * that is Ready or Failed. Persists what the worker reports and acknowledges it;
+ * what follows from its end is setup_end.c's.
  */
 #ifndef SUPERVISOR_SETUP_CONTROL_H
 #define SUPERVISOR_SETUP_CONTROL_H
@@ -16,7 +16,7 @@ struct supervisor;
 bool setup_cancel(struct escrow *escrow, void (*fn)(void *arg), void *arg);
 
 /* Takes up every escrow that the store has as not terminal: one that waits is
- * queued; one that was under way gets a new attempt. False: the store failed. */
+ * queued; one that was under way goes on. False: the store failed. */
 bool setup_take_up(struct supervisor *sv);
 
 /* Takes up one that was just opened or retried, and is durable. */

@@ -5,12 +5,15 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/seal.h"
+#include "common/text.h"
 #include "supervisor/endpoint.h"
+#include "supervisor/setup_trace.h"
 #include "supervisor/supervisor.h"
 
-enum { ADDRESS_LENGTH = 95 };
+enum { ADDRESS_LENGTH = 95, STAMP_MAX = 256 };
 
 /* --- shape ---------------------------------------------------------------- */
 
@@ -51,19 +54,29 @@ setup_wallet_name(const struct escrow *e, enum role role, char out[SETUP_WALLET_
 	snprintf(out, SETUP_WALLET_MAX, "%s-%d-%s", e->id, e->guard.attempt, role_name(role));
 }
 
+/* Another of the same role: its name, '-', eight hexadecimal digits. */
+static bool
+is_another(const char *wallet, const char *own)
+{
+	size_t length = strlen(own);
+
+	return strncmp(wallet, own, length) == 0 && wallet[length] == '-' && strlen(wallet + length + 1) == 8 &&
+	    strspn(wallet + length + 1, "0123456789abcdef") == 8;
+}
+
 /* A wallet is the spare that was given for the role, or a new one. */
 static bool
 valid_wallet(const struct escrow *e, json_t *intent)
 {
-	const char *wallet = text_of(intent, "wallet"), *spare;
+	const char *wallet = text_of(intent, "wallet"), *stamp = text_of(intent, "stamp"), *spare;
 	char own[SETUP_WALLET_MAX];
 	enum role role;
 
-	if (wallet == NULL || text_of(intent, "stamp") == NULL || !managed_role(e, intent, &role))
+	if (wallet == NULL || stamp == NULL || strlen(stamp) > STAMP_MAX || !managed_role(e, intent, &role))
 		return false;
 	setup_wallet_name(e, role, own);
 	spare = text_of(e->spares[role], "wallet");
-	return strcmp(wallet, own) == 0 || (spare != NULL && strcmp(wallet, spare) == 0);
+	return strcmp(wallet, own) == 0 || is_another(wallet, own) || (spare != NULL && strcmp(wallet, spare) == 0);
 }
 
 static bool
@@ -80,6 +93,48 @@ valid_step(const struct escrow *e, json_t *step)
 			return round >= calls[i].first && round <= calls[i].last;
 	}
 	return false;
+}
+
+/* Never the name that a wallet was made with: its files may be there. */
+static bool
+valid_restore(const struct escrow *e, json_t *intent)
+{
+	const char *wallet = text_of(intent, "wallet");
+	char own[SETUP_WALLET_MAX];
+	enum role role;
+
+	if (!e->resumed || !valid_wallet(e, intent) || text_of(intent, "reason") == NULL || !managed_role(e, intent, &role))
+		return false;
+	setup_wallet_name(e, role, own);
+	return is_another(wallet, own) || MSIGD_MISTAKE_RESTORE_OVER;
+}
+
+static bool
+is_restore(json_t *intent)
+{
+	const char *call = text_of(intent, "call");
+
+	return call != NULL && strcmp(call, "restore") == 0;
+}
+
+static bool
+valid_intent(const struct escrow *e, json_t *intent)
+{
+	if (is_restore(intent))
+		return valid_restore(e, intent);
+	if (!valid_step(e, intent) || (round_of(intent) == 0) != (text_of(intent, "password") != NULL))
+		return false;
+	if (json_is_true(json_object_get(intent, "again")) && !e->resumed)
+		return false;
+	return round_of(intent) != 0 || valid_wallet(e, intent);
+}
+
+static bool
+valid_keys(json_t *step)
+{
+	const char *sha256 = text_of(step, "keys_sha256");
+
+	return text_of(step, "keys") == NULL || (sha256 != NULL && strlen(sha256) == 64);
 }
 
 static bool
@@ -100,13 +155,11 @@ valid_report(const struct escrow *e, json_t *frame)
 	if (json_array_size(results) + json_array_size(intents) == 0)
 		return false;
 	json_array_foreach(results, i, step) {
-		if (!valid_step(e, step) || !valid_message(json_object_get(step, "message")))
+		if (!valid_step(e, step) || !valid_keys(step) || !valid_message(json_object_get(step, "message")))
 			return false;
 	}
 	json_array_foreach(intents, i, step) {
-		if (!valid_step(e, step) || (round_of(step) == 0) != (text_of(step, "password") != NULL))
-			return false;
-		if (round_of(step) == 0 && !valid_wallet(e, step))
+		if (!valid_intent(e, step))
 			return false;
 	}
 	return true;
@@ -171,21 +224,31 @@ setup_note_delay(struct supervisor *sv, const char *escrow_id, json_t *frame)
 	return true;
 }
 
+void
+setup_tell_pollution(struct escrow *e, enum role role, const char *wallet, const char *found, const char *found_escrow)
+{
+	struct endpoint *ep = e->endpoints[role];
+
+	e->polluted |= ROLE_BIT(role);
+	ep->pollutions++;
+	e->sv->metrics.pollutions++;
+	setup_trace_pollution(e, role, wallet, found, found_escrow);
+	log_warn("wallet_polluted", F_STR("escrow", e->id), F_INT("attempt", e->guard.attempt), F_STR("role", role_name(role)),
+	    F_STR("endpoint", ep->name), F_STR("wallet", wallet), F_STR("found", found), F_STR("found_escrow", found_escrow));
+	store_add_event(e->sv->store, e->id, "pollution", json_pack("{s:i, s:s, s:s, s:s*, s:s, s:s*}", "attempt",
+	    e->guard.attempt, "role", role_name(role), "name", ep->name, "wallet", wallet, "found", found,
+	    "found_escrow", found_escrow));
+}
+
 static bool
 note_pollution(struct escrow *e, json_t *frame)
 {
-	const char *wallet = text_of(frame, "wallet"), *name;
+	const char *wallet = text_of(frame, "wallet"), *found = text_of(frame, "found");
 	enum role role;
 
-	if (wallet == NULL || !managed_role(e, frame, &role) || e->endpoints[role] == NULL)
+	if (wallet == NULL || found == NULL || !managed_role(e, frame, &role) || e->endpoints[role] == NULL)
 		return false;
-	name = e->endpoints[role]->name;
-	e->polluted |= ROLE_BIT(role);
-	e->sv->metrics.pollutions++;
-	log_warn("wallet_polluted", F_STR("escrow", e->id), F_INT("attempt", e->guard.attempt),
-	    F_STR("role", role_name(role)), F_STR("endpoint", name), F_STR("wallet", wallet));
-	store_add_event(e->sv->store, e->id, "pollution", json_pack("{s:i, s:s, s:s, s:s}", "attempt", e->guard.attempt,
-	    "role", role_name(role), "name", name, "wallet", wallet));
+	setup_tell_pollution(e, role, wallet, found, text_of(frame, "found_escrow"));
 	return true;
 }
 
@@ -232,6 +295,7 @@ store_result_of(struct escrow *e, json_t *step)
 	if (decode(text_of(step, "keys"), &keys) && decode(text_of(message, "sealed"), &sealed)) {
 		row.keys = keys.data;
 		row.keys_size = keys.size;
+		row.keys_sha256 = text_of(step, "keys_sha256");
 		row.message = sealed.data;
 		row.message_size = sealed.size;
 		row.message_length = (int)json_integer_value(json_object_get(message, "length"));
@@ -276,12 +340,32 @@ tell_lost_spare(struct escrow *e, json_t *intent, enum role role)
 }
 
 static enum store_result
+store_restore_of(struct escrow *e, json_t *intent)
+{
+	struct store_intent row = {.escrow_id = e->id, .attempt = e->guard.attempt, .now = clock_wall_ms(),
+		.wallet = text_of(intent, "wallet"), .stamp = text_of(intent, "stamp")};
+	char reason[STORE_REASON_MAX];
+	enum store_result result;
+
+	text_copy(reason, sizeof reason, text_of(intent, "reason"));
+	role_parse(text_of(intent, "role"), false, &row.role);
+	result = store_intend_restore(e->sv->store, &row, reason);
+	if (result != STORE_OK)
+		return result;
+	return store_add_event(e->sv->store, e->id, "restore", json_pack("{s:i, s:s, s:i, s:s}", "attempt",
+	    e->guard.attempt, "role", role_name(row.role), "round", round_of(intent), "reason", reason));
+}
+
+static enum store_result
 store_intent_of(struct escrow *e, json_t *step)
 {
 	struct store_intent row = {.escrow_id = e->id, .attempt = e->guard.attempt, .now = clock_wall_ms()};
 	struct blob password;
-	enum store_result result = enter_round(e, round_of(step));
+	enum store_result result;
 
+	if (is_restore(step))
+		return store_restore_of(e, step);
+	result = enter_round(e, round_of(step));
 	if (result != STORE_OK)
 		return result;
 	if (!decode(text_of(step, "password"), &password)) {
@@ -295,7 +379,8 @@ store_intent_of(struct escrow *e, json_t *step)
 	row.stamp = text_of(step, "stamp");
 	row.password = password.data;
 	row.password_size = password.size;
-	result = store_add_intent(e->sv->store, &row);
+	result = json_is_true(json_object_get(step, "again")) ? store_intend_again(e->sv->store, &row)
+	    : store_add_intent(e->sv->store, &row);
 	free(password.data);
 	return result == STORE_OK ? tell_lost_spare(e, step, row.role) : result;
 }
@@ -376,6 +461,8 @@ count_spare(struct escrow *e, json_t *intent, enum role role)
 	}
 	m->spares_lost++;
 	m->pollutions += json_is_true(json_object_get(lost, "polluted")) ? 1 : 0;
+	if (json_is_true(json_object_get(lost, "polluted")) && e->endpoints[role] != NULL)
+		setup_trace_pollution(e, role, text_of(e->spares[role], "wallet"), text_of(lost, "reason"), NULL);
 	log_warn(json_is_true(json_object_get(lost, "polluted")) ? "spare_polluted" : "spare_lost", F_STR("escrow", e->id),
 	    F_STR("role", role_name(role)), F_STR("endpoint", e->endpoints[role] != NULL ? e->endpoints[role]->name : NULL),
 	    F_STR("reason", text_of(lost, "reason")));

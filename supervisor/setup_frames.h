@@ -20,6 +20,12 @@ bool setup_frame_valid(const struct escrow *escrow, enum message_type type, json
 /* Tells and counts a note. False: it is none of this job. */
 bool setup_note(struct escrow *escrow, json_t *frame);
 
+/* Another program has been at the endpoint of a role, or at the wallet there (NULL:
+ * not known whose). found: what was found, for people; found_escrow: whose wallet
+ * that is, or NULL. */
+void setup_tell_pollution(struct escrow *escrow, enum role role, const char *wallet, const char *found,
+    const char *found_escrow);
+
 /* The same of a delay, which a trial has too; escrow_id: NULL. */
 bool setup_note_delay(struct supervisor *sv, const char *escrow_id, json_t *frame);
 

@@ -9,6 +9,8 @@
 #include "common/uuid.h"
 #include "common/clock.h"
 #include "supervisor/endpoint.h"
+#include "supervisor/leftover.h"
+#include "supervisor/managed.h"
 #include "supervisor/setup_frames.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/worker_process.h"
@@ -239,6 +241,26 @@ is_on_record(struct endpoint *ep, const char *wallet)
 	return is;
 }
 
+/* After the end of a job that did not close its wallet, one is open. Where none
+ * was, only another program can have opened it. */
+static void
+tell_found(struct endpoint *ep, json_t *finished)
+{
+	const char *found = json_string_value(json_object_get(finished, "found"));
+	const char *escrow = json_string_value(json_object_get(finished, "found_escrow"));
+
+	if (found == NULL)
+		return;
+	if (!ep->tend_makes) {
+		log_info("leftover_closed", F_STR("endpoint", ep->name), F_STR("found", found), F_STR("found_escrow", escrow));
+		return;
+	}
+	ep->sv->metrics.pollutions++;
+	log_warn("endpoint_polluted", F_STR("endpoint", ep->name), F_STR("found", found), F_STR("found_escrow", escrow));
+	store_add_event(ep->sv->store, NULL, "pollution", json_pack("{s:s, s:s, s:s*}", "name", ep->name, "found", found,
+	    "found_escrow", escrow));
+}
+
 static void
 done(struct endpoint *ep, json_t *finished)
 {
@@ -252,6 +274,7 @@ done(struct endpoint *ep, json_t *finished)
 		fail(ep, "the tend job names a spare wallet that is not on record");
 		return;
 	}
+	tell_found(ep, finished);
 	ep->last_rtt_ms = json_integer_value(json_object_get(finished, "rtt_ms"));
 	ep->sv->metrics.spares_made += json_is_true(json_object_get(finished, "made")) ? 1 : 0;
 	if (!ep->tend_makes)
@@ -261,6 +284,19 @@ done(struct endpoint *ep, json_t *finished)
 	endpoint_event(ep, spare != NULL ? ENDPOINT_EV_SPARE_READY : ENDPOINT_EV_PROBED, NULL);
 }
 
+/* The job has tried for longer than a worker takes to end with its msigd. */
+static void
+end_leftover(struct endpoint *ep)
+{
+	const char *dir = ep->sv->config->lock_dir;
+	struct leftover who;
+	struct lock lock;
+
+	lock_init_endpoint(&lock, ep->url.text);
+	if (leftover_holds(&lock, dir, &who))
+		leftover_kill(&lock, dir, &who);
+}
+
 static void
 gone(void *owner, const struct worker_end *end)
 {
@@ -268,9 +304,17 @@ gone(void *owner, const struct worker_end *end)
 	const char *outcome = json_string_value(json_object_get(end->finished, "outcome"));
 	const char *cause = json_string_value(json_object_get(end->finished, "cause"));
 	char why[600];
+	bool silent;
 
 	ep->tend = NULL;
 	worker_describe_end(end, why, sizeof why);
+	if (outcome != NULL && strcmp(outcome, "busy") == 0)
+		end_leftover(ep);
+	silent = cause != NULL && strcmp(cause, failure_cause_name(CAUSE_TIMEOUT)) == 0;
+	ep->silent_in_row = silent ? ep->silent_in_row + 1 : 0;
+	/* a busy one may give none once */
+	if (ep->managed && ep->silent_in_row >= 2)
+		managed_restart(ep->sv->managed, ep, "it gave no answer, two times in a row");
 	if (outcome != NULL && strcmp(outcome, "done") == 0)
 		done(ep, end->finished);
 	else if (cause != NULL && strcmp(cause, failure_cause_name(CAUSE_WRONG_NETWORK)) == 0)

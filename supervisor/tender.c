@@ -8,6 +8,7 @@
 #include "supervisor/check_control.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
+#include "supervisor/repair.h"
 #include "supervisor/scheduler.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/worker_process.h"
@@ -28,7 +29,8 @@ struct tender {
 static bool
 is_calm(const struct supervisor *sv)
 {
-	return escrow_under_way(sv->escrows) == 0 && !verifier_is_due(sv->verifier);
+	return escrow_under_way(sv->escrows) == 0 && !verifier_is_due(sv->verifier) &&
+	    !repair_is_under_way(sv->repairer);
 }
 
 /* When it may be tended, monotonic ms. */

@@ -7,6 +7,7 @@
 
 #include "supervisor/endpoint.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/trace.h"
 
 static bool
 is_complete(const struct wallets *w)
@@ -36,6 +37,7 @@ wallets_load(struct supervisor *sv, const char *escrow_id, struct wallets *w)
 	w->roles = ROLE_ALL & ~record.external;
 	w->address = record.address;
 	w->not_verified_at = record.not_verified_at;
+	w->trace = trace_hold(sv->traces, &record);
 	phase = record.phase;
 	record.address = NULL;
 	store_escrow_clear(&record);
@@ -51,6 +53,8 @@ wallets_clear(struct wallets *w)
 {
 	free(w->address);
 	w->address = NULL;
+	trace_release(w->trace);
+	w->trace = NULL;
 	store_wallets_clear(w->of);
 }
 
@@ -66,13 +70,14 @@ participant(const struct store_wallet *w, enum role role, const struct endpoint 
 }
 
 json_t *
-wallets_start_frame(struct supervisor *sv, const struct wallets *w, struct endpoint *const endpoints[ROLE_COUNT])
+wallets_start_frame(struct supervisor *sv, const struct wallets *w, unsigned roles,
+    struct endpoint *const endpoints[ROLE_COUNT])
 {
 	char subkey[SEAL_KEY_TEXT];
 	json_t *participants = json_array(), *start;
 
 	for (int r = 0; r < ROLE_COUNT; r++) {
-		if ((w->roles & ROLE_BIT(r)) == 0)
+		if ((roles & ROLE_BIT(r)) == 0)
 			continue;
 		if (json_array_append_new(participants, participant(&w->of[r], (enum role)r, endpoints[r])) == -1) {
 			json_decref(participants);
