@@ -1,5 +1,6 @@
 #include "supervisor/endpoint.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +11,14 @@
 #include "supervisor/scheduler.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/tend_control.h"
+#include "supervisor/trace.h"
 
 enum {
 	FIRST_WAIT_MS = 250,
 	LONGEST_WAIT_MS = 30000,
+	BLAMES_MAX = 2,           /* in a row: it may have been bad luck, or the escrow */
+	LOOK_MS = 60000,          /* one that is free so long is looked at again */
+	LOOK_SPREAD_MS = 10000,
 	FIRST_TEND_WAIT_MS = 1000,
 	LONGEST_TEND_WAIT_MS = 300000
 };
@@ -26,6 +31,14 @@ set_timer(struct endpoint *ep, int64_t ms)
 	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
 
 	event_add(ep->timer, &tv);
+}
+
+/* It is down until then. */
+static void
+try_again(struct endpoint *ep, int64_t ms)
+{
+	ep->again_ms = clock_monotonic_ms() + ms;
+	set_timer(ep, ms);
 }
 
 /* Doubles with each failure in a row. */
@@ -53,6 +66,7 @@ offer(struct endpoint *ep)
 		ep->tend_failures_in_row = 0;
 	ep->free_since_ms = clock_monotonic_ms();
 	TAILQ_INSERT_TAIL(free_list(ep, ep->state), ep, free);
+	set_timer(ep, LOOK_MS + randombytes_uniform(LOOK_SPREAD_MS));
 	scheduler_wake(ep->sv->scheduler);
 }
 
@@ -60,13 +74,21 @@ static void
 withdraw(struct endpoint *ep, enum endpoint_state before)
 {
 	TAILQ_REMOVE(free_list(ep, before), ep, free);
+	event_del(ep->timer);
+}
+
+static void
+count_failure(struct endpoint *ep)
+{
+	ep->failures++;
+	ep->sv->metrics.endpoint_failures++;
 }
 
 /* It may still serve escrows, who make their own wallets. */
 static void
 tend_later(struct endpoint *ep)
 {
-	ep->failures++;
+	count_failure(ep);
 	ep->tend_after_ms = clock_monotonic_ms() +
 	    wait_ms(ep->tend_failures_in_row++, FIRST_TEND_WAIT_MS, LONGEST_TEND_WAIT_MS);
 	set_timer(ep, 0);
@@ -83,8 +105,15 @@ act(struct endpoint *ep, enum endpoint_action action, enum endpoint_event event,
 		tend_start(ep, false);
 		break;
 	case ENDPOINT_DO_PROBE_LATER:
-		ep->failures++;
-		set_timer(ep, wait_ms(ep->failures_in_row++, FIRST_WAIT_MS, LONGEST_WAIT_MS));
+		count_failure(ep);
+		try_again(ep, wait_ms(ep->failures_in_row++, FIRST_WAIT_MS, LONGEST_WAIT_MS));
+		break;
+	case ENDPOINT_DO_PAUSE:
+		try_again(ep, wait_ms(ep->blames - BLAMES_MAX - 1, FIRST_WAIT_MS, LONGEST_WAIT_MS));
+		break;
+	case ENDPOINT_DO_LOOK:
+		withdraw(ep, before);
+		tend_start(ep, false);
 		break;
 	case ENDPOINT_DO_PROBE_NOW:
 		ep->failures_in_row = 0;
@@ -225,7 +254,7 @@ change_state(struct endpoint *ep, enum endpoint_state next)
 		return;
 	count(ep, before, -1);
 	count(ep, next, 1);
-	if (endpoint_state_is_left(before) != endpoint_state_is_left(next))
+	if (endpoint_state_is_left(before) != endpoint_state_is_left(next) || before == ENDPOINT_LEASED)
 		scheduler_wake(ep->sv->scheduler); /* somebody may be served, or need wait for it no more */
 	ep->state = next;
 	ep->since = clock_wall_ms();
@@ -276,6 +305,11 @@ endpoint_event(struct endpoint *ep, enum endpoint_event event, const char *reaso
 		ep->reason[0] = '\0';
 	else if (reason != NULL)
 		text_copy(ep->reason, sizeof ep->reason, reason);
+	if (event == ENDPOINT_EV_RELEASED || event == ENDPOINT_EV_PUT_IN)
+		ep->pollutions = ep->blames = 0;
+	ep->again_ms = 0;
+	if (before == ENDPOINT_LEASED && step.next != before)
+		trace_lease_end(ep->sv->traces, ep, event == ENDPOINT_EV_RELEASED);
 	change_state(ep, step.next);
 	act(ep, step.action, event, before);
 	if (is_used(ep))
@@ -289,17 +323,24 @@ endpoint_event(struct endpoint *ep, enum endpoint_event event, const char *reaso
 }
 
 void
-endpoint_lease(struct endpoint *ep, const char *escrow_id)
+endpoint_lease(struct endpoint *ep, const char *escrow_id, enum role role, int64_t queued_ms)
 {
+	bool spare = ep->state == ENDPOINT_PRIMED;
+
 	ep->leases++;
+	ep->sv->metrics.leases++;
 	endpoint_event(ep, ENDPOINT_EV_LEASED, NULL);
 	snprintf(ep->escrow_id, sizeof ep->escrow_id, "%s", escrow_id);
+	ep->leased_role = role;
+	ep->leased_ms = clock_monotonic_ms();
+	trace_lease(ep->sv->traces, ep, clock_monotonic_ms() - queued_ms, spare);
 }
 
-void
+bool
 endpoint_blame(struct endpoint *ep)
 {
-	ep->failures++;
+	count_failure(ep);
+	return ++ep->blames > BLAMES_MAX;
 }
 
 /* --- the pool ------------------------------------------------------------- */
@@ -453,6 +494,12 @@ endpoint_shares_files(const struct endpoint *ep, const struct endpoint *home)
 	    strcmp(wallet_dir(ep), wallet_dir(home)) == 0);
 }
 
+const char *
+endpoint_folder(const struct endpoint *ep)
+{
+	return is_wallet_dir_known(ep) ? wallet_dir(ep) : NULL;
+}
+
 /* --- as others see it ----------------------------------------------------- */
 
 json_t *
@@ -461,17 +508,4 @@ endpoint_describe(const struct endpoint *ep)
 	return json_pack("{s:s, s:s, s:s*, s:s*, s:s, s:b}", "name", ep->name, "url", ep->url.text,
 	    "login", ep->login, "ca_file", ep->given != NULL ? ep->given->ca_file : NULL,
 	    "wallet_dir", wallet_dir(ep), "wallet_dir_sure", ep->given == NULL || ep->given->wallet_dir_given);
-}
-
-json_t *
-endpoint_to_json(const struct endpoint *ep)
-{
-	return json_pack("{s:s, s:s, s:s, s:b, s:s, s:o, s:o, s:I, s:I, s:I, s:o, s:s*}",
-	    "name", ep->name, "url", ep->url.text, "role", role_name(ep->role), "managed", ep->managed,
-	    "state", endpoint_state_name(ep->state),
-	    "escrow_id", ep->escrow_id[0] != '\0' ? json_string(ep->escrow_id) : json_null(),
-	    "spare", ep->state == ENDPOINT_PRIMED ? json_string(ep->spare) : json_null(),
-	    "since", (json_int_t)ep->since, "leases", (json_int_t)ep->leases, "failures", (json_int_t)ep->failures,
-	    "last_rtt_ms", ep->last_rtt_ms >= 0 ? json_integer(ep->last_rtt_ms) : json_null(),
-	    "reason", ep->reason[0] != '\0' ? ep->reason : NULL);
 }

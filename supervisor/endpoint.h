@@ -36,13 +36,19 @@ struct endpoint {
 	char reason[256];               /* why it is down, dirty or out; else "" */
 	char announced[256];            /* the last reason it was announced down or out with, "" once up */
 	char escrow_id[37];             /* who it is leased to, or "" */
+	enum role leased_role;          /* and for which role */
+	int64_t leased_ms;              /* monotonic: since when */
 	bool is_up;                     /* announced so */
 	bool take_out;                  /* wished for, once its job has ended */
 	bool removed;                   /* no longer in the configuration: goes once its job has ended */
 	unsigned failures_in_row, tend_failures_in_row;
+	unsigned silent_in_row;      /* looks without an answer */
+	unsigned pollutions;            /* found there since a job ended in order */
+	unsigned blames;                /* jobs that failed because of it since then */
+	int64_t again_ms;               /* monotonic: when one that is down is tried again; 0: not by itself */
 	int64_t free_since_ms;          /* monotonic: when it became IDLE or PRIMED */
 	int64_t tend_after_ms;          /* monotonic: not tended before */
-	int64_t reserved;               /* while the scheduler looks: no later claim gets it; 0: any may */
+	bool reserved;                  /* while the scheduler looks: kept for one who came earlier */
 	uint64_t leases, failures;
 	int64_t last_rtt_ms;            /* of get_version, or -1 */
 	struct event *timer;
@@ -90,11 +96,16 @@ bool endpoint_counts_serve(const endpoint_counts counts, int escrows);
  * are known to share a folder. */
 bool endpoint_shares_files(const struct endpoint *endpoint, const struct endpoint *home);
 
-/* Takes one that is IDLE or PRIMED for an escrow. */
-void endpoint_lease(struct endpoint *endpoint, const char *escrow_id);
+/* The folder of its wallet files; NULL: they cannot be read, or it is a guess. */
+const char *endpoint_folder(const struct endpoint *endpoint);
 
-/* A failure of this endpoint was the cause of a job's failure. */
-void endpoint_blame(struct endpoint *endpoint);
+/* Takes one that is IDLE or PRIMED for a role of an escrow; queued_ms: since when
+ * that waited, wall, ms. */
+void endpoint_lease(struct endpoint *endpoint, const char *escrow_id, enum role role, int64_t queued_ms);
+
+/* A failure of this endpoint was the cause of a job's failure. True: that was so
+ * too often in a row: it needs a pause (ENDPOINT_EV_FAILED), or a restart. */
+bool endpoint_blame(struct endpoint *endpoint);
 
 /* What a worker is told of it (ENDPOINT in ipc/message.h); holds the login. */
 json_t *endpoint_describe(const struct endpoint *endpoint);

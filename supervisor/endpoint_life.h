@@ -2,7 +2,7 @@
  * The life of an endpoint as a total table of state and event; endpoint.c
  * carries it out.
  *
- *   down     cannot be reached, or its process does not run; tried again later
+ *   down     cannot be reached, or its process does not run, or jobs fail there; tried again later
  *   probing  a tend worker looks at it and closes a wallet left open, unless that is its spare
  *   dirty    a job left it in a state nobody knows; about to be probed
  *   idle     clean; can be leased
@@ -21,7 +21,7 @@ enum endpoint_state {
 };
 
 enum endpoint_event {
-	ENDPOINT_EV_UP,            /* worth a look: its process started, or its wait is over */
+	ENDPOINT_EV_UP,            /* worth a look: its process started, its wait is over, or it was free for a while */
 	ENDPOINT_EV_DIED,          /* its (managed) process ended */
 	ENDPOINT_EV_PROBED,        /* the tend job found or made it clean */
 	ENDPOINT_EV_SPARE_READY,   /* the same, and its spare wallet is open and proven */
@@ -31,6 +31,7 @@ enum endpoint_event {
 	ENDPOINT_EV_LEASED,
 	ENDPOINT_EV_RELEASED,      /* the job ended in order: no wallet is open */
 	ENDPOINT_EV_ABANDONED,     /* the job ended otherwise */
+	ENDPOINT_EV_FAILED,        /* likewise, because of it, and those before it too */
 	ENDPOINT_EV_FAULT,         /* it cannot serve before somebody acts: another network, polluted twice */
 	ENDPOINT_EV_TAKE_OUT,      /* by hand */
 	ENDPOINT_EV_PUT_IN,
@@ -40,6 +41,8 @@ enum endpoint_event {
 enum endpoint_action {
 	ENDPOINT_DO_NOTHING,
 	ENDPOINT_DO_PROBE,         /* start a tend job that looks */
+	ENDPOINT_DO_LOOK,          /* likewise, and the scheduler forgets it meanwhile */
+	ENDPOINT_DO_PAUSE,         /* probe it after a wait that grows with the jobs that failed there */
 	ENDPOINT_DO_PROBE_LATER,   /* after a wait that grows with its failures */
 	ENDPOINT_DO_WAIT,          /* nothing to try before its process starts again */
 	ENDPOINT_DO_OFFER,         /* tell the scheduler */

@@ -18,14 +18,16 @@
 
 #include "common/atomic_file.h"
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/log.h"
-#include "supervisor/child.h"
+#include "ipc/child.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/session.h"
 #include "supervisor/supervisor.h"
 
 enum {
 	LISTEN_LOOK_MS = 100,      /* how often a port that is not open yet is looked at */
+	LISTEN_LIMIT_MS = FAULT_SOONER(60000), /* then it hangs */
 	STOP_LIMIT_MS = 5000,
 	LEFTOVER_LIMIT_MS = 5000,  /* for one that was killed to end */
 	FIRST_RESTART_MS = 500, LONGEST_RESTART_MS = 60000,
@@ -42,7 +44,7 @@ struct managed {
 	int64_t started_ms;           /* monotonic */
 	int64_t restart_ms;           /* the next wait */
 	int port;
-	bool restarting;              /* it was killed to start afresh */
+	const char *restarting;       /* it was killed to start afresh: why; or NULL */
 	char directory[PATH_MAX];     /* its home: log and ring database */
 	char conf[PATH_MAX], pidfile[PATH_MAX];
 };
@@ -162,6 +164,7 @@ static void
 start_later(struct managed *m)
 {
 	set_timer(m, m->restart_ms);
+	m->endpoint->again_ms = clock_monotonic_ms() + m->restart_ms;
 	m->restart_ms = m->restart_ms * 2 < LONGEST_RESTART_MS ? m->restart_ms * 2 : LONGEST_RESTART_MS;
 }
 
@@ -188,12 +191,12 @@ on_end(int status, int exec_errno, int64_t cpu_us, void *arg)
 		    how, m->endpoint->name);
 	if (clock_monotonic_ms() - m->started_ms > STABLE_MS)
 		m->restart_ms = FIRST_RESTART_MS;
-	if (m->restarting)
-		snprintf(reason, sizeof reason, "its monero-wallet-rpc is started afresh");
-	log_event(m->restarting ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, m->restarting ? "managed_restarted" : "managed_died",
+	if (m->restarting != NULL)
+		snprintf(reason, sizeof reason, "its monero-wallet-rpc is started afresh: %s", m->restarting);
+	log_event(m->restarting != NULL ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, m->restarting != NULL ? "managed_restarted" : "managed_died",
 	    F_STR("endpoint", m->endpoint->name), F_STR("reason", reason), F_INT("restart_in_ms", m->restart_ms));
-	m->pool->sv->metrics.managed_deaths += m->restarting ? 0 : 1;
-	m->restarting = false;
+	m->pool->sv->metrics.managed_deaths += m->restarting != NULL ? 0 : 1;
+	m->restarting = NULL;
 	endpoint_event(m->endpoint, ENDPOINT_EV_DIED, reason);
 	sessions_endpoint_died(m->pool->sv->sessions, m->endpoint);
 	start_later(m);
@@ -267,6 +270,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		start(m);
 	else if (look_at_port(m->port) == PORT_TAKEN)
 		endpoint_event(m->endpoint, ENDPOINT_EV_UP, NULL);
+	else if (clock_monotonic_ms() - m->started_ms >= LISTEN_LIMIT_MS)
+		managed_restart(m->pool, m->endpoint, "it runs, and does not listen");
 	else
 		set_timer(m, LISTEN_LOOK_MS);
 }
@@ -341,17 +346,17 @@ end_leftover(struct managed *m)
 
 /* --- the pool ------------------------------------------------------------- */
 
-static bool
-find_program(const char *name, char out[PATH_MAX])
+bool
+managed_find_program(const char *name, char out[PATH_MAX])
 {
 	const char *path = getenv("PATH");
 	char *copy, *rest, *folder;
 	bool found = false;
 
-	if (strchr(name, '/') != NULL) {
-		snprintf(out, PATH_MAX, "%s", name);
-		return access(name, X_OK) == 0;
-	}
+	if (strlen(name) >= PATH_MAX)
+		return false;
+	if (strchr(name, '/') != NULL)
+		return access(strcpy(out, name), X_OK) == 0;
 	rest = copy = strdup(path != NULL ? path : "/usr/local/bin:/usr/bin:/bin");
 	while (copy != NULL && !found && (folder = strsep(&rest, ":")) != NULL) {
 		snprintf(out, PATH_MAX, "%s/%s", folder, name);
@@ -405,7 +410,7 @@ managed_start(struct supervisor *sv, char *why, size_t why_size)
 	}
 	pool->sv = sv;
 	TAILQ_INIT(&pool->all);
-	if (c->count > 0 && c->program != NULL && !find_program(c->program, pool->program)) {
+	if (c->count > 0 && c->program != NULL && !managed_find_program(c->program, pool->program)) {
 		snprintf(why, why_size, "managed: program: there is no executable %s%s: install Debian's package monero, "
 		    "or give its path in the managed section, or name endpoints of your own",
 		    c->program, strchr(c->program, '/') == NULL ? " in PATH" : "");
@@ -437,14 +442,14 @@ on_kill(evutil_socket_t fd, short what, void *arg)
 }
 
 void
-managed_restart(struct managed_pool *pool, const struct endpoint *ep)
+managed_restart(struct managed_pool *pool, const struct endpoint *ep, const char *why)
 {
 	struct managed *m;
 
 	TAILQ_FOREACH(m, &pool->all, next) {
 		if (m->endpoint != ep || m->child == NULL)
 			continue;
-		m->restarting = true;
+		m->restarting = why;
 		child_kill(m->child, SIGKILL);
 	}
 }

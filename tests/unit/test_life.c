@@ -190,7 +190,8 @@ offer_and_withdraw_go_with_free(void **state)
 			struct endpoint_step step = endpoint_life((enum endpoint_state)s, (enum endpoint_event)e);
 			bool enters = !is_free(s) && is_free(step.next), leaves = is_free(s) && !is_free(step.next);
 			assert_int_equal(step.action == ENDPOINT_DO_OFFER, enters);
-			assert_int_equal(step.action == ENDPOINT_DO_WITHDRAW || step.action == ENDPOINT_DO_TEND, leaves);
+			assert_int_equal(step.action == ENDPOINT_DO_WITHDRAW || step.action == ENDPOINT_DO_TEND ||
+			    step.action == ENDPOINT_DO_LOOK, leaves);
 			/* never from one list to the other */
 			assert_true(!is_free(s) || !is_free(step.next) || s == (int)step.next);
 		}
@@ -243,6 +244,23 @@ an_abandoned_endpoint_is_cleaned_before_it_serves(void **state)
 	}
 }
 
+/* One that is free is looked at now and then; one where jobs fail has to wait for
+ * it, and one that is at work is not disturbed. */
+static void
+endpoints_are_looked_at_when_nobody_uses_them(void **state)
+{
+	(void)state;
+	for (int s = 0; s < ENDPOINT_STATE_COUNT; s++) {
+		struct endpoint_step up = endpoint_life((enum endpoint_state)s, ENDPOINT_EV_UP);
+		struct endpoint_step failed = endpoint_life((enum endpoint_state)s, ENDPOINT_EV_FAILED);
+		bool resting = s == ENDPOINT_DOWN || s == ENDPOINT_DIRTY;
+		assert_int_equal(up.action, resting ? ENDPOINT_DO_PROBE : is_free(s) ? ENDPOINT_DO_LOOK : ENDPOINT_DO_NOTHING);
+		assert_int_equal(up.next, resting || is_free(s) ? (int)ENDPOINT_PROBING : s);
+		assert_int_equal(failed.action, s == ENDPOINT_LEASED ? ENDPOINT_DO_PAUSE : ENDPOINT_DO_BUG);
+		assert_int_equal(failed.next, s == ENDPOINT_LEASED ? (int)ENDPOINT_DOWN : s);
+	}
+}
+
 static void
 out_is_left_by_hand_only(void **state)
 {
@@ -274,6 +292,7 @@ main(void)
 		cmocka_unit_test(only_free_ones_are_leased),
 		cmocka_unit_test(a_spare_is_there_when_its_job_says_so),
 		cmocka_unit_test(an_abandoned_endpoint_is_cleaned_before_it_serves),
+		cmocka_unit_test(endpoints_are_looked_at_when_nobody_uses_them),
 		cmocka_unit_test(out_is_left_by_hand_only),
 	};
 
