@@ -8,15 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/lock.h"
 #include "common/text.h"
 #include "supervisor/api.h"
-#include "supervisor/child.h"
+#include "ipc/child.h"
+#include "supervisor/check_files.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
+#include "supervisor/repair.h"
 #include "supervisor/store_integrity.h"
 #include "supervisor/supervisor.h"
 
@@ -34,29 +37,40 @@ struct checker {
 	int copy_fd;                  /* the copy while child looks at it, else -1 */
 	char after[UUID_TEXT];        /* the last escrow looked at, or "" */
 	json_t *problems;
-	int64_t escrows, wallets, sealed, locks;
+	struct check_files *files;    /* the folders, the last of it; NULL: not now */
+	json_t *repaired;             /* what a repair before it has brought back, or NULL */
+	int64_t escrows, wallets, unreadable, sealed, locks;
 	unsigned char subkey[SEAL_KEY_BYTES];
 	const char *escrow_id;        /* while its seals are looked at */
 };
 
 static void
-problem(struct checker *c, const char *escrow_id, const char *remedy, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+take_problem(json_t *problem, void *arg)
+{
+	struct checker *c = arg;
+
+	if (json_array_size(c->problems) < PROBLEMS_MAX)
+		json_array_append_new(c->problems, problem);
+	else
+		json_decref(problem);
+}
 
 static void
-problem(struct checker *c, const char *escrow_id, const char *remedy, const char *format, ...)
+problem(struct checker *c, const char *kind, const char *escrow_id, const char *remedy, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+static void
+problem(struct checker *c, const char *kind, const char *escrow_id, const char *remedy, const char *format, ...)
 {
 	char whole[1024], what[512];
 	va_list values;
 
-	if (json_array_size(c->problems) >= PROBLEMS_MAX)
-		return;
 	va_start(values, format);
 	vsnprintf(whole, sizeof whole, format, values);
 	va_end(values);
 	text_copy(what, sizeof what, whole);
-	json_array_append_new(c->problems, json_pack("{s:s*, s:s, s:s}", "escrow_id", escrow_id, "what", what,
-	    "remedy", remedy));
+	take_problem(json_pack("{s:s, s:s*, s:s, s:s}", "kind", kind, "escrow_id", escrow_id, "what", what,
+	    "remedy", remedy), c);
 }
 
 static const char wrong_key[] =
@@ -79,16 +93,31 @@ opens(struct checker *c, const struct seal_place *place, const void *sealed, siz
 /* --- the answer ----------------------------------------------------------- */
 
 static void
+forget(struct checker *c)
+{
+	check_files_free(c->files);
+	c->files = NULL;
+	json_decref(c->problems);
+	json_decref(c->repaired);
+	c->problems = c->repaired = NULL;
+}
+
+static void
 finish(struct checker *c)
 {
 	struct api_call *call = c->call;
 	bool ok = json_array_size(c->problems) == 0;
 
-	c->call = NULL;
-	api_result(call, json_pack("{s:b, s:{s:I, s:I, s:I, s:I}, s:o}", "ok", ok, "checked",
+	json_t *answer = json_pack("{s:b, s:{s:I, s:I, s:I, s:I}, s:I, s:O, s:O*}", "ok", ok, "checked",
 	    "escrows", (json_int_t)c->escrows, "wallets", (json_int_t)c->wallets,
-	    "sealed", (json_int_t)c->sealed, "locks", (json_int_t)c->locks, "problems", c->problems));
-	c->problems = NULL;
+	    "sealed", (json_int_t)c->sealed, "locks", (json_int_t)c->locks, "not_looked_at", (json_int_t)c->unreadable,
+	    "problems", c->problems, "repaired", c->repaired);
+
+	if (c->files != NULL)
+		check_files_answer(c->files, answer);
+	c->call = NULL;
+	forget(c);
+	api_result(call, answer);
 }
 
 /* --- escrows -------------------------------------------------------------- */
@@ -100,37 +129,52 @@ check_sealed(int attempt, enum role role, int round, const char *kind, const voi
 	struct seal_place place = {.escrow_id = c->escrow_id, .attempt = attempt, .role = role, .round = round};
 
 	if (!seal_kind_parse(kind, &place.kind) || !opens(c, &place, sealed, size))
-		problem(c, c->escrow_id, wrong_key, "attempt %d: %s: the sealed %s cannot be opened", attempt, role_name(role),
+		problem(c, "seal", c->escrow_id, wrong_key, "attempt %d: %s: the sealed %s cannot be opened", attempt, role_name(role),
 		    kind);
 }
 
-/* Where the files of an endpoint are; NULL: they cannot be read, or are a guess. */
-static const char *
-wallet_dir_of(struct checker *c, const char *endpoint)
-{
-	struct endpoint *ep = endpoint != NULL ? endpoint_find(c->sv->endpoints, endpoint) : NULL;
+static const char repair[] = "run msigctl check --repair: it brings the wallet back from what is sealed in the store";
 
-	if (ep == NULL)
-		return NULL;
-	if (ep->managed)
-		return c->sv->config->wallet_dir;
-	return ep->given->wallet_dir_given && ep->given->wallet_dir[0] != '\0' ? ep->given->wallet_dir : NULL;
+static void
+check_file(struct checker *c, const struct store_escrow *e, enum role role, const char *folder)
+{
+	const char *wallet = e->participants[role].wallet;
+	char path[PATH_MAX];
+	struct stat st;
+
+	c->wallets++;
+	snprintf(path, sizeof path, "%.3000s/%.200s.keys", folder, wallet);
+	if (stat(path, &st) == -1)
+		problem(c, errno == ENOENT ? "wallet_missing" : "wallet_unreadable", e->escrow_id, repair, "%s: the wallet file %s: %s",
+		    role_name(role), path, strerror(errno));
+	else if (!S_ISREG(st.st_mode) || st.st_size == 0)
+		problem(c, "wallet_missing", e->escrow_id, repair, "%s: the wallet file %s: it is empty, or no file",
+		    role_name(role), path);
+	else if (access(path, R_OK) == -1)
+		problem(c, "wallet_unreadable", e->escrow_id, "let msigd read it", "%s: the wallet file %s: %s", role_name(role), path,
+		    strerror(errno));
+	else if ((st.st_mode & 077) != 0)
+		problem(c, "wallet_permissions", e->escrow_id, "chmod 600 that file", "%s: the wallet file %s: group or others may "
+		    "use it: its mode is %04o", role_name(role), path, (unsigned)st.st_mode & 07777);
 }
 
 static void
-check_files(struct checker *c, const struct store_escrow *e)
+check_wallets(struct checker *c, const struct store_escrow *e)
 {
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		const struct store_participant *p = &e->participants[r];
-		const char *dir = wallet_dir_of(c, p->endpoint);
-		char path[PATH_MAX];
-		if (dir == NULL || p->wallet == NULL)
+		struct endpoint *ep = p->endpoint != NULL ? endpoint_find(c->sv->endpoints, p->endpoint) : NULL;
+		const char *folder = ep != NULL ? endpoint_folder(ep) : NULL;
+		if (p->wallet == NULL || p->external)
 			continue;
-		c->wallets++;
-		snprintf(path, sizeof path, "%.3000s/%.200s.keys", dir, p->wallet);
-		if (access(path, R_OK) == -1)
-			problem(c, e->escrow_id, "put the file back; its sealed copy and the wallet's seed are in the store",
-			    "%s: the wallet file %s: %s", role_name((enum role)r), path, strerror(errno));
+		if (ep == NULL)
+			problem(c, "endpoint_missing", e->escrow_id, "put it back into the configuration; or, if it is lost, run msigctl check "
+			    "--repair --elsewhere: it brings the wallet back on another", "%s: its endpoint %s is not in the configuration",
+			    role_name((enum role)r), p->endpoint != NULL ? p->endpoint : "?");
+		else if (folder != NULL)
+			check_file(c, e, (enum role)r, folder);
+		else
+			c->unreadable++;
 	}
 }
 
@@ -144,9 +188,9 @@ check_not_verified(struct checker *c, const struct store_escrow *e)
 
 	if (gmtime_r(&at, &utc) != NULL)
 		strftime(date, sizeof date, "%F %T UTC", &utc);
-	problem(c, e->escrow_id, "its money can be reached with the sealed .keys and seeds in the store: keep a backup of it "
-	    "and of key-file; put the wallet files right and restart msigd, which opens them again",
-	    "%s its wallets could not be opened from disk: %s", date, e->not_verified_reason);
+	problem(c, "not_verified", e->escrow_id, "its money can be reached with the sealed .keys and seeds in the store: keep a "
+	    "backup of it and of key-file; then run msigctl check --repair, or put the wallet files right and restart msigd, "
+	    "which opens them again", "%s its wallets could not be opened from disk: %s", date, e->not_verified_reason);
 }
 
 static void
@@ -156,21 +200,21 @@ check_escrow(struct checker *c, const char *id)
 
 	c->escrows++;
 	if (store_get_escrow(c->sv->store, id, &e) != STORE_OK) {
-		problem(c, id, "restore the store from a backup", "%s", store_error(c->sv->store));
+		problem(c, "store", id, "restore the store from a backup", "%s", store_error(c->sv->store));
 		return;
 	}
 	if (e.phase == PHASE_READY)
-		check_files(c, &e);
+		check_wallets(c, &e);
 	if (e.not_verified_at != 0)
 		check_not_verified(c, &e);
 	if (!phase_is_terminal(e.phase) && escrow_find(c->sv->escrows, id) == NULL)
-		problem(c, id, "restart msigd: it takes up all that is not finished", "it is %s and nobody works at it",
+		problem(c, "idle", id, "restart msigd: it takes up all that is not finished", "it is %s and nobody works at it",
 		    phase_name(e.phase));
 	store_escrow_clear(&e);
 	seal_subkey(c->sv->master_key, id, c->subkey);
 	c->escrow_id = id;
 	if (store_each_sealed(c->sv->store, id, check_sealed, c) != STORE_OK)
-		problem(c, id, "restore the store from a backup", "%s", store_error(c->sv->store));
+		problem(c, "store", id, "restore the store from a backup", "%s", store_error(c->sv->store));
 	sodium_memzero(c->subkey, sizeof c->subkey);
 }
 
@@ -184,7 +228,7 @@ check_spare(const char *spare_id, const char *wallet, const void *sealed, size_t
 
 	seal_subkey(c->sv->master_key, spare_id, c->subkey);
 	if (!opens(c, &place, sealed, size))
-		problem(c, NULL, wrong_key, "spare wallet %s: the sealed password cannot be opened", wallet);
+		problem(c, "seal", NULL, wrong_key, "spare wallet %s: the sealed password cannot be opened", wallet);
 	sodium_memzero(c->subkey, sizeof c->subkey);
 }
 
@@ -193,7 +237,7 @@ static void
 check_spares(struct checker *c)
 {
 	if (store_each_spare(c->sv->store, check_spare, c) != STORE_OK)
-		problem(c, NULL, "restore the store from a backup", "%s", store_error(c->sv->store));
+		problem(c, "store", NULL, "restore the store from a backup", "%s", store_error(c->sv->store));
 }
 
 /* --- locks ---------------------------------------------------------------- */
@@ -216,12 +260,12 @@ check_locks(struct checker *c)
 			lock_release(&lock);
 			break;
 		case LOCK_BUSY:
-			problem(c, NULL, "is another msigd at work on this endpoint? give each endpoint to one of them",
+			problem(c, "lock", NULL, "is another msigd at work on this endpoint? give each endpoint to one of them",
 			    "endpoint %s (%s) is %s here, but held by %s", ep->name, ep->url.text, endpoint_state_name(ep->state),
 			    holder);
 			break;
 		case LOCK_ERROR:
-			problem(c, NULL, "look at lock-dir and its permissions", "%s/%s: %s", c->sv->config->lock_dir, lock.name,
+			problem(c, "lock", NULL, "look at lock-dir and its permissions", "%s/%s: %s", c->sv->config->lock_dir, lock.name,
 			    strerror(errno));
 			break;
 		}
@@ -238,9 +282,16 @@ on_step(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (c->files != NULL) {
+		if (check_files_step(c->files))
+			event_add(c->step, &soon);
+		else
+			finish(c);
+		return;
+	}
 	if (store_list_escrows(c->sv->store, PHASE_COUNT, c->after[0] != '\0' ? c->after : NULL, ESCROWS_A_TURN, ids, &count)
 	    != STORE_OK)
-		problem(c, NULL, "restore the store from a backup", "%s", store_error(c->sv->store));
+		problem(c, "store", NULL, "restore the store from a backup", "%s", store_error(c->sv->store));
 	for (int i = 0; i < count; i++)
 		check_escrow(c, ids[i]);
 	if (count == ESCROWS_A_TURN) {
@@ -250,7 +301,11 @@ on_step(evutil_socket_t fd, short what, void *arg)
 	}
 	check_spares(c);
 	check_locks(c);
-	finish(c);
+	c->files = check_files_new(c->sv, take_problem, c);
+	if (c->files != NULL)
+		event_add(c->step, &soon);
+	else
+		finish(c);
 }
 
 /* --- the database: a process of its own looks at a copy -------------------- */
@@ -266,7 +321,7 @@ look_at_escrows(struct checker *c)
 static void
 not_looked_at(struct checker *c, const char *why)
 {
-	problem(c, NULL, "make room in state-dir, look at the disk, and check again", "the database was not looked at: %s", why);
+	problem(c, "store", NULL, "make room in state-dir, look at the disk, and check again", "the database was not looked at: %s", why);
 	look_at_escrows(c);
 }
 
@@ -292,7 +347,7 @@ on_looked(int status, int exec_errno, int64_t cpu_us, void *arg)
 	}
 	text[n] = '\0';
 	if (strcmp(text, "ok") != 0)
-		problem(c, NULL, "restore the store from a backup", "the database is damaged: %s", text);
+		problem(c, "store", NULL, "restore the store from a backup", "the database is damaged: %s", text);
 	look_at_escrows(c);
 }
 
@@ -318,24 +373,52 @@ on_copied(int fd, const char *error, void *arg)
 	not_looked_at(c, error);
 }
 
+static void
+look_at_database(struct checker *c)
+{
+	c->escrows = c->wallets = c->unreadable = c->sealed = c->locks = 0;
+	c->after[0] = '\0';
+	c->copying = store_copy(c->sv->store, on_copied, c);
+	if (c->copying == NULL)
+		not_looked_at(c, store_error(c->sv->store));
+}
+
+/* It is looked at what is there now. */
+static void
+on_repaired(json_t *repaired, json_t *problems, void *arg)
+{
+	struct checker *c = arg;
+
+	if (repaired == NULL)
+		return; /* msigd stops: check_stop() tells it */
+	c->repaired = repaired;
+	json_array_extend(c->problems, problems);
+	json_decref(problems);
+	look_at_database(c);
+}
+
 void
-check_begin(struct checker *c, struct api_call *call)
+check_begin(struct checker *c, struct api_call *call, bool repair_first, bool elsewhere)
 {
 	if (c->call != NULL) {
 		api_error(call, API_BUSY, "a check is under way: wait for it to end");
 		return;
 	}
-	if (c->sv->stopping) {
+	if (c->sv->stopping || (repair_first && c->sv->draining)) {
 		api_error(call, API_STOPPING, "msigd is stopping: check it after the next start");
+		return;
+	}
+	if (repair_first && repair_is_under_way(c->sv->repairer)) {
+		api_error(call, API_BUSY, "a repair is under way, of wallets that were not good when they were verified, or one that was "
+		    "called off: repair again in a moment");
 		return;
 	}
 	c->call = call;
 	c->problems = json_array();
-	c->escrows = c->wallets = c->sealed = c->locks = 0;
-	c->after[0] = '\0';
-	c->copying = store_copy(c->sv->store, on_copied, c);
-	if (c->copying == NULL)
-		not_looked_at(c, store_error(c->sv->store));
+	if (repair_first)
+		repair_begin(c->sv->repairer, NULL, elsewhere, on_repaired, c);
+	else
+		look_at_database(c);
 }
 
 /* Everything that goes on by itself is ended. */
@@ -352,8 +435,7 @@ abandon(struct checker *c)
 	c->child = NULL;
 	c->copy_fd = -1;
 	event_del(c->step);
-	json_decref(c->problems);
-	c->problems = NULL;
+	forget(c);
 }
 
 void

@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
+#include "supervisor/repair.h"
 #include "supervisor/session.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/tender.h"
@@ -17,8 +19,8 @@
 #include "supervisor/worker_process.h"
 
 enum {
-	QUIET_MS = 2000,        /* nothing was under way for so long */
-	AGAIN_SECONDS = 60,     /* until those that could not be looked at get another turn */
+	QUIET_MS = FAULT_SOONER(2000),  /* nothing was under way for so long */
+	AGAIN_MS = FAULT_SOONER(60000), /* until those that could not be looked at get another turn */
 	ESCROWS_A_TURN = 20,    /* looked through for one that can be verified */
 	PAUSE_MS = 100,         /* between two such turns: thousands may wait for an endpoint that is gone */
 	CHECK_LIMIT_MS = 120000
@@ -47,7 +49,7 @@ start_frame(void *owner)
 {
 	struct verifier *v = owner;
 
-	return wallets_start_frame(v->sv, &v->wallets, v->endpoints);
+	return wallets_start_frame(v->sv, &v->wallets, v->wallets.roles, v->endpoints);
 }
 
 /* --- what came of it ------------------------------------------------------ */
@@ -68,20 +70,40 @@ postpone(struct verifier *v, const char *escrow_id, const char *reason)
 	log_info("verification_postponed", F_STR("escrow", escrow_id), F_STR("reason", reason));
 }
 
+/* The repairer has said what came of it. */
+static void
+on_repaired(json_t *repaired, json_t *problems, void *arg)
+{
+	(void)arg;
+	json_decref(repaired);
+	json_decref(problems);
+}
+
+/* From its .keys or its seed. Once a start, as the look that it comes from; a
+ * repair that is under way sees to it too, or somebody called it off. */
+static void
+repair(struct verifier *v, const char *escrow_id)
+{
+	if (!v->sv->stopping && !v->sv->draining && !repair_is_under_way(v->sv->repairer))
+		repair_begin(v->sv->repairer, escrow_id, false, on_repaired, v);
+}
+
 static void
 on_outcome_durable(bool durable, void *arg)
 {
 	struct outcome *o = arg;
 
-	if (!durable)
+	if (!durable) {
 		postpone(o->v, o->escrow_id, "the store could not be written");
-	else if (o->reason[0] == '\0')
+	} else if (o->reason[0] == '\0') {
 		log_info("escrow_verified", F_STR("escrow", o->escrow_id));
-	else
+	} else {
 		/* loudly: the money can be reached from the store, but not from these files */
 		log_error("escrow_not_verified", F_STR("escrow", o->escrow_id), F_STR("cause", o->cause),
 		    F_STR("reason", o->reason),
 		    F_STR("remedy", "keep the store and its key safe: the sealed .keys and seeds are in it"));
+		repair(o->v, o->escrow_id);
+	}
 	free(o);
 }
 
@@ -208,7 +230,7 @@ lease_all(struct verifier *v)
 	}
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		if (v->endpoints[r] != NULL)
-			endpoint_lease(v->endpoints[r], v->wallets.escrow_id);
+			endpoint_lease(v->endpoints[r], v->wallets.escrow_id, (enum role)r, clock_wall_ms());
 	}
 	return true;
 }
@@ -253,7 +275,7 @@ begin(struct verifier *v)
 static void
 end_pass(struct verifier *v)
 {
-	static const struct timeval soon = {0, 0}, again = {AGAIN_SECONDS, 0};
+	static const struct timeval soon = {0, 0}, again = {AGAIN_MS / 1000, AGAIN_MS % 1000 * 1000};
 
 	v->after[0] = '\0';
 	if (v->woken)
@@ -272,8 +294,9 @@ on_quiet(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (v->worker != NULL || v->sv->stopping || v->sv->draining || escrow_count(v->sv->escrows) > 0)
-		return;
+	if (v->worker != NULL || v->sv->stopping || v->sv->draining || escrow_count(v->sv->escrows) > 0 ||
+	    repair_is_under_way(v->sv->repairer))
+		return; /* the end of any of these wakes us */
 	if (v->after[0] == '\0')
 		v->woken = false;
 	for (int i = 0; i < ESCROWS_A_TURN; i++) {

@@ -5,8 +5,9 @@
  * (With gate = reopen the setup worker has done it already.)
  *
  * Wallets that are not good: that is written down with the reason, get_escrow
- * and check tell it, and they are opened again after the next start, once for
- * each start, until they are good. Wallets that could not be looked at (their
+ * and check tell it, and they are repaired from the store (repair.h). If that
+ * cannot be, they are opened again after the next start, once for each start,
+ * until they are good. Wallets that could not be looked at (their
  * endpoint is busy or gone) get another turn after a minute.
  */
 #ifndef SUPERVISOR_CHECK_CONTROL_H
