@@ -145,7 +145,7 @@ on_durable(bool durable, void *arg)
 		return;
 	}
 	if (!durable && call->id != NULL) {
-		char text[320];
+		char text[480];
 		snprintf(text, sizeof text, "the store could not be written, and nothing was changed: %s",
 		    store_error(call->sv->store));
 		json_decref(call->reply);

@@ -68,6 +68,9 @@ extern const struct api_method api_escrow_methods[], api_pool_methods[], api_dae
 /* "It is not part of this version." */
 void api_not_available(struct api_call *call);
 
+/* get_trace (api_trace.c). */
+void api_get_trace(struct api_call *call);
+
 /* Says in the log who asked for it. */
 void api_log(const struct api_call *call);
 

@@ -9,9 +9,20 @@
 #include "supervisor/calibrate.h"
 #include "supervisor/check.h"
 #include "supervisor/endpoint.h"
+#include "supervisor/escrow.h"
 #include "supervisor/scheduler.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/worker_process.h"
+
+/* Null, or {since, error}. */
+static json_t *
+store_trouble_json(struct supervisor *sv)
+{
+	int64_t since;
+	const char *error = store_trouble(sv->store, &since);
+
+	return error != NULL ? json_pack("{s:I, s:s}", "since", (json_int_t)since, "error", error) : json_null();
+}
 
 static void
 get_status(struct api_call *call)
@@ -28,11 +39,12 @@ get_status(struct api_call *call)
 		    json_integer(sv->endpoints->by_state[i]));
 	if (first != NULL)
 		scheduler_describe_wait(sv->scheduler, first, waiting, sizeof waiting);
-	api_result(call, json_pack("{s:o, s:{s:i, s:I, s:o}, s:o, s:i, s:b}", "escrows", escrows, "queue",
-	    "length", scheduler_queue_length(sv->scheduler),
-	    "oldest_ms", (json_int_t)(first != NULL ? clock_wall_ms() - first->queued_at : 0),
+	api_result(call, json_pack("{s:o, s:{s:i, s:I, s:o}, s:o, s:i, s:b, s:o}", "escrows", escrows, "queue",
+	    "length", escrow_waiting(sv->escrows),
+	    "oldest_ms", (json_int_t)(first != NULL ? clock_monotonic_ms() - first->queued_ms : 0),
 	    "waiting_for", waiting[0] != '\0' ? json_string(waiting) : json_null(),
-	    "endpoints", endpoints, "workers", worker_count(sv->workers), "stopping", sv->stopping || sv->draining));
+	    "endpoints", endpoints, "workers", worker_count(sv->workers), "stopping", sv->stopping || sv->draining,
+	    "store_trouble", store_trouble_json(sv)));
 }
 
 static void
@@ -43,12 +55,12 @@ get_info(struct api_call *call)
 	char store_path[4096];
 
 	snprintf(store_path, sizeof store_path, "%s/msigd.db", c->state_dir);
-	api_result(call, json_pack("{s:s, s:i, s:I, s:I, s:s, s:o, s:s, s:{s:s, s:i, s:I}, s:{s:s, s:s}, s:s, s:s, s:s, s:s}",
+	api_result(call, json_pack("{s:s, s:i, s:I, s:I, s:s, s:o, s:s, s:{s:s, s:i, s:I, s:o}, s:{s:s, s:s}, s:s, s:s, s:s, s:s}",
 	    "version", MSIGD_VERSION, "pid", (int)getpid(), "started_at", (json_int_t)sv->started_at,
 	    "uptime_ms", (json_int_t)(clock_wall_ms() - sv->started_at), "network", network_name(c->network),
 	    "config", sv->config_path != NULL ? json_string(sv->config_path) : json_null(), "socket", c->socket,
 	    "store", "path", store_path, "schema", store_schema_version(sv->store),
-	    "size_bytes", (json_int_t)store_size_bytes(sv->store),
+	    "size_bytes", (json_int_t)store_size_bytes(sv->store), "trouble", store_trouble_json(sv),
 	    "key", "path", c->key_file, "fingerprint", sv->key_fingerprint,
 	    "wallet_dir", c->wallet_dir, "lock_dir", c->lock_dir, "gate", c->gate == GATE_REOPEN ? "reopen" : "seed",
 	    "sandbox", "none"));
@@ -72,14 +84,17 @@ backup(struct api_call *call)
 static void
 check(struct api_call *call)
 {
-	bool repair = false;
+	bool repair = false, elsewhere = false;
 
-	if (!api_bool(call, "repair", &repair))
+	if (!api_bool(call, "repair", &repair) || !api_bool(call, "elsewhere", &elsewhere))
 		return;
+	if (elsewhere && !repair) {
+		api_error(call, API_INVALID_PARAMS, "elsewhere is for a repair: it goes with repair");
+		return;
+	}
 	if (repair)
-		api_error(call, API_NOT_AVAILABLE, "check: repair: this version looks and tells, but does not repair");
-	else
-		check_begin(call->sv->checker, call);
+		api_log(call);
+	check_begin(call->sv->checker, call, repair, elsewhere);
 }
 
 static void
@@ -122,7 +137,7 @@ const struct api_method api_daemon_methods[] = {
 	{"get_status", "", API_LOOKS, get_status},
 	{"get_info", "", API_LOOKS, get_info},
 	{"backup", "backup_id offset", API_WORKS, backup},
-	{"check", "repair", API_WORKS, check},
+	{"check", "repair elsewhere", API_WORKS, check},
 	{"reload", "", API_CHANGES, reload},
 	{"stop", "drain", API_CHANGES, stop},
 	{"calibrate", "trials max_ms", API_CHANGES, calibrate},

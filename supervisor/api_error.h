@@ -25,7 +25,8 @@ enum api_error {
 	API_BUSY = 11,          /* a check or calibration is under way, or too many backups */
 	API_NO_SESSION = 12,    /* close_session: the escrow has none */
 	API_WALLETS_FAILED = 13,/* the wallets could not be asked */
-	API_NOT_CALIBRATED = 14 /* calibrate: an endpoint or a lock was in the way */
+	API_NOT_CALIBRATED = 14,/* calibrate: an endpoint or a lock was in the way */
+	API_NO_TRACE = 15       /* get_trace: it has no trace file */
 };
 
 #endif

@@ -7,10 +7,10 @@
 #include "supervisor/api.h"
 #include "supervisor/api_escrow_json.h"
 #include "supervisor/escrow.h"
-#include "supervisor/scheduler.h"
 #include "supervisor/session.h"
 #include "supervisor/setup_control.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/trace.h"
 
 enum {
 	METADATA_MAX = 64,           /* entries */
@@ -119,11 +119,17 @@ may_start(struct api_call *call)
 		api_error(call, API_STOPPING, "msigd is stopping: open it after the next start");
 		return false;
 	}
-	if (scheduler_queue_length(sv->scheduler) >= sv->config->queue_max) {
+	if (escrow_waiting(sv->escrows) >= sv->config->queue_max) {
 		api_error(call, API_QUEUE_FULL, "%d escrows wait already: queue-max is reached", sv->config->queue_max);
 		return false;
 	}
 	return true;
+}
+
+static void
+found_worker(struct api_call *call, const char *escrow_id)
+{
+	trace_race(call->sv->traces, escrow_id, call->method, call->peer_pid, call->peer_uid);
 }
 
 static void
@@ -135,6 +141,7 @@ open_new(struct api_call *call, const struct store_new_escrow *escrow)
 
 	result = store_add_escrow(store, escrow, &same);
 	if (result == STORE_CONFLICT && same) {
+		found_worker(call, escrow->escrow_id);
 		api_answer_escrow(call, escrow->escrow_id);
 	} else if (result == STORE_CONFLICT) {
 		api_error(call, API_CONFLICT, "escrow %s was opened with another label, other metadata, external roles or trace: "
@@ -172,10 +179,6 @@ open_escrow(struct api_call *call)
 	if (!api_uuid(call, "escrow_id", false, id) || !api_text(call, "label", false, STORE_LABEL_MAX, &label) ||
 	    !api_bool(call, "trace", &trace) || !take_external(call, &external))
 		return;
-	if (trace) {
-		api_error(call, API_NOT_AVAILABLE, "open_escrow: trace: this version writes no traces");
-		return;
-	}
 	/* asking again for one that is there is always answered */
 	if ((id[0] == '\0' || !exists(call->sv, id)) && !may_start(call))
 		return;
@@ -245,10 +248,12 @@ get_escrow(struct api_call *call)
 
 	if (!api_uuid(call, "escrow_id", true, id) || !api_bool(call, "refresh", &refresh))
 		return;
-	if (refresh)
+	if (refresh) {
+		found_worker(call, id);
 		refresh_escrow(call, id);
-	else
+	} else {
 		api_answer_escrow(call, id);
+	}
 }
 
 static bool
@@ -301,16 +306,22 @@ list_ids(struct listing *l)
 	return false;
 }
 
-static void
+/* False: the call was answered. A part must not pass for the whole; with `after`
+ * one gets past an escrow that cannot be read. */
+static bool
 list_one(struct listing *l)
 {
 	struct supervisor *sv = l->call->sv;
+	const char *id = l->ids[l->next++];
 	struct store_escrow e;
 
-	if (store_get_escrow(sv->store, l->ids[l->next++], &e) != STORE_OK)
-		return;
+	if (store_get_escrow(sv->store, id, &e) != STORE_OK) {
+		api_error(l->call, API_STORE_FAILED, "list_escrows: escrow %s: %s", id, store_error(sv->store));
+		return false;
+	}
 	json_array_append_new(l->escrows, api_escrow_json(sv, &e));
 	store_escrow_clear(&e);
+	return true;
 }
 
 static enum api_slice
@@ -325,8 +336,8 @@ list_next(void *arg)
 		if (list_ids(l))
 			return API_SLICE_MORE;
 	} else if (l->next < l->count) {
-		list_one(l);
-		return API_SLICE_MORE;
+		if (list_one(l))
+			return API_SLICE_MORE;
 	} else {
 		api_result(l->call, json_pack("{s:O, s:o}", "escrows", l->escrows, "next",
 		    l->more ? json_string(l->ids[l->count - 1]) : json_null()));
@@ -459,6 +470,6 @@ const struct api_method api_escrow_methods[] = {
 	{"cancel_escrow", "escrow_id", API_CHANGES, cancel_escrow},
 	{"get_messages", "escrow_id role", API_LOOKS, api_not_available},
 	{"submit_message", "escrow_id role message", API_LOOKS, api_not_available},
-	{"get_trace", "escrow_id", API_LOOKS, api_not_available},
+	{"get_trace", "escrow_id", API_LOOKS, api_get_trace},
 	{NULL, NULL, API_LOOKS, NULL},
 };

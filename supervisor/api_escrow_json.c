@@ -22,6 +22,12 @@ text_or_null(const char *text)
 	return text != NULL && *text != '\0' ? json_string(text) : json_null();
 }
 
+static const char *
+reason_of(const struct escrow *e)
+{
+	return e->interrupted != NULL ? e->interrupted : "";
+}
+
 /* One line for people. */
 static void
 status_line(struct supervisor *sv, const struct store_escrow *e, char *out, size_t size)
@@ -55,9 +61,13 @@ status_line(struct supervisor *sv, const struct store_escrow *e, char *out, size
 		snprintf(out, size, "being cancelled");
 	} else if (live->held) {
 		snprintf(out, size, "waits for the store: %s", store_error(sv->store));
+	} else if (live->locked_by != NULL) {
+		snprintf(out, size, "%s", live->locked_by);
+	} else if (live->activity == ESCROW_PAUSED) {
+		snprintf(out, size, "goes on after a pause; interrupted: %s", reason_of(live));
 	} else if (live->activity == ESCROW_QUEUED) {
 		scheduler_describe_wait(sv->scheduler, &live->claim, text, sizeof text);
-		snprintf(out, size, "waits for %s", text);
+		snprintf(out, size, live->interrupted != NULL ? "waits for %s; interrupted: %s" : "waits for %s", text, reason_of(live));
 	} else {
 		escrow_describe_open(live, text, sizeof text);
 		snprintf(out, size, "%s", text[0] != '\0' ? text : "a worker starts");
@@ -139,7 +149,7 @@ not_verified_json(const struct store_escrow *e)
 json_t *
 api_escrow_json(struct supervisor *sv, const struct store_escrow *e)
 {
-	char status[STORE_REASON_MAX + 64];
+	char status[STORE_REASON_MAX + 320]; /* no reason is cut within a character */
 
 	status_line(sv, e, status, sizeof status);
 	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:o, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:O, s:o}",

@@ -243,7 +243,8 @@ is_about_wallets(const json_t *finished)
 
 	if (text == NULL || !failure_cause_parse(text, &cause))
 		return false;
-	return cause == CAUSE_WALLET_ERROR || cause == CAUSE_POLLUTED || cause == CAUSE_STAMP_MISMATCH || cause == CAUSE_GATE;
+	return cause == CAUSE_WALLET_ERROR || cause == CAUSE_POLLUTED || cause == CAUSE_STAMP_MISMATCH ||
+	    cause == CAUSE_WALLET_CLOSED || cause == CAUSE_GATE;
 }
 
 static void
@@ -300,7 +301,7 @@ on_granted(struct claim *claim, struct endpoint *endpoints[ROLE_COUNT])
 	c->clean = true;
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		c->endpoints[r] = endpoints[r];
-		endpoint_lease(endpoints[r], "");
+		endpoint_lease(endpoints[r], "", (enum role)r, claim->queued_ms);
 	}
 	try_now(c);
 }
@@ -354,7 +355,7 @@ on_look(evutil_socket_t fd, short what, void *arg)
 	if (is_servable(c->sv->endpoints))
 		c->servable_ms = clock_monotonic_ms();
 	if (clock_monotonic_ms() - c->servable_ms < PATIENCE_MS &&
-	    clock_wall_ms() - c->claim.queued_at < WAIT_LIMIT_MS) {
+	    clock_monotonic_ms() - c->claim.queued_ms < WAIT_LIMIT_MS) {
 		look_again(c);
 		return;
 	}

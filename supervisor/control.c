@@ -100,19 +100,29 @@ on_events(struct evhttp_request *request, void *arg)
 		feed_serve(control->sv->feed, request);
 }
 
+/* Who asks for text/plain and not for OpenMetrics gets the older format. */
+static enum metrics_format
+wanted_format(struct evhttp_request *request)
+{
+	const char *accept = evhttp_find_header(evhttp_request_get_input_headers(request), "Accept");
+
+	return accept != NULL && strstr(accept, "text/plain") != NULL && strstr(accept, "openmetrics-text") == NULL
+	    ? METRICS_PROMETHEUS : METRICS_OPENMETRICS;
+}
+
 static void
 on_metrics(struct evhttp_request *request, void *arg)
 {
 	struct control *control = arg;
+	enum metrics_format format = wanted_format(request);
 	struct evbuffer *body;
 
 	clients_arrived(control->clients, request);
 	if (!expect_method(request, EVHTTP_REQ_GET, "GET"))
 		return;
 	body = evbuffer_new();
-	metrics_write(control->sv, body);
-	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type",
-	    "application/openmetrics-text; version=1.0.0; charset=utf-8");
+	metrics_write(control->sv, format, body);
+	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", metrics_content_type(format));
 	evhttp_send_reply(request, 200, "OK", body);
 	evbuffer_free(body);
 }

@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "common/log_journal.h"
 #include "supervisor/store_integrity.h"
 #include "supervisor/supervisor.h"
 
@@ -126,6 +127,15 @@ leave_terminal(int parent)
 	close(parent);
 }
 
+/* In the foreground, systemd may have made standard error the journal. */
+static enum log_target
+log_target_of(const struct options *o)
+{
+	if (!o->foreground)
+		return LOG_TARGET_SYSLOG;
+	return log_journal_take(LOG_JOURNAL_SOCKET) ? LOG_TARGET_JOURNAL : LOG_TARGET_STDERR;
+}
+
 static struct config *
 load(const struct options *o)
 {
@@ -166,7 +176,7 @@ main(int argc, char *argv[])
 	prctl(PR_SET_DUMPABLE, 0);
 	if (!options.foreground)
 		parent = go_into_background();
-	log_open("msigd", options.foreground ? LOG_TARGET_STDERR : LOG_TARGET_SYSLOG, NULL);
+	log_open("msigd", log_target_of(&options), NULL);
 	if (chdir("/") == -1 || !supervisor_init(&sv, config, path, options.verbose)) {
 		supervisor_end(&sv);
 		return 1;

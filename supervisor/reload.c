@@ -5,10 +5,13 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "supervisor/attic.h"
 #include "supervisor/endpoint.h"
+#include "supervisor/metrics_file.h"
 #include "supervisor/scheduler.h"
 #include "supervisor/session.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/trace.h"
 
 enum kind { TEXT, INT, INT64, BOOL };
 
@@ -160,6 +163,9 @@ supervisor_reload(struct supervisor *sv, char **error)
 	log_set(sv->verbose ? LOG_LEVEL_DEBUG : sv->config->log_level, sv->config->log_format);
 	log_info("reloaded", F_INT("changed", json_array_size(changed)), F_INT("restart_needed", json_array_size(restart)));
 	sessions_reload(sv->sessions);
+	attic_wake(sv->attic);
+	traces_wake(sv->traces);
 	scheduler_wake(sv->scheduler);
+	metrics_file_write(sv->metrics_file);
 	return json_pack("{s:o, s:o}", "changed", changed, "restart_needed", restart);
 }

@@ -9,25 +9,31 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/folder.h"
 #include "common/log.h"
+#include "supervisor/attic.h"
 #include "supervisor/backup.h"
 #include "supervisor/calibrate.h"
 #include "supervisor/check.h"
 #include "supervisor/check_control.h"
-#include "supervisor/child.h"
+#include "ipc/child.h"
 #include "supervisor/control.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
 #include "supervisor/feed.h"
 #include "supervisor/key_file.h"
 #include "supervisor/managed.h"
+#include "supervisor/metrics_file.h"
+#include "supervisor/repair.h"
 #include "supervisor/scheduler.h"
 #include "supervisor/session.h"
 #include "supervisor/setup_control.h"
 #include "supervisor/tender.h"
+#include "supervisor/trace.h"
 #include "supervisor/worker_process.h"
 
 enum {
@@ -45,21 +51,6 @@ static struct {
 
 /* --- folders -------------------------------------------------------------- */
 
-static bool
-make_parents(const char *path)
-{
-	char copy[4096];
-
-	snprintf(copy, sizeof copy, "%s", path);
-	for (char *slash = strchr(copy + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(copy, 0755) == -1 && errno != EEXIST)
-			return false;
-		*slash = '/';
-	}
-	return true;
-}
-
 /* Makes it when it is missing; else it must be ours, and writable. */
 static bool
 take_folder(const char *key, const char *path, mode_t mode)
@@ -67,10 +58,7 @@ take_folder(const char *key, const char *path, mode_t mode)
 	struct stat st;
 
 	if (stat(path, &st) == -1 && errno == ENOENT) {
-		mode_t mask = umask(0);
-		bool made = make_parents(path) && mkdir(path, mode) == 0;
-		umask(mask);
-		if (made)
+		if (folder_make(path, mode))
 			return true;
 		fprintf(stderr, "msigd: %s %s: it cannot be made: %s\n", key, path, strerror(errno));
 		return false;
@@ -137,6 +125,25 @@ set_limits(void)
 	umask(077);
 }
 
+/* A child that an msigd was just forking when it was killed has its lock until
+ * it execs: that is over in a moment. */
+static struct pidfh *
+open_pidfile(const char *path, pid_t *other)
+{
+	enum { TRIES = 200 };
+	static const struct timespec pause = {0, 10000000};
+
+	for (int i = 0;; i++) {
+		struct pidfh *pidfile = pidfile_open(path, 0644, other);
+		int why = errno;
+		bool dead = pidfile == NULL && why == EEXIST && kill(*other, 0) == -1 && errno == ESRCH;
+		errno = why;
+		if (!dead || i == TRIES)
+			return pidfile;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static bool
 take_pidfile(const struct config *c)
 {
@@ -144,10 +151,10 @@ take_pidfile(const struct config *c)
 	pid_t other = 0;
 
 	snprintf(path, sizeof path, "%s/msigd.pid", c->run_dir);
-	own.pidfile = pidfile_open(path, 0644, &other);
-	if (own.pidfile != NULL)
-		return pidfile_write(own.pidfile) == 0;
-	if (errno == EEXIST)
+	own.pidfile = open_pidfile(path, &other);
+	if (own.pidfile != NULL && pidfile_write(own.pidfile) == 0)
+		return true;
+	if (own.pidfile == NULL && errno == EEXIST)
 		fprintf(stderr, "msigd: another msigd runs already with this run-dir (pid %ld, %s): stop it first, or name "
 		    "another state-dir and run-dir\n", (long)other, path);
 	else
@@ -205,12 +212,16 @@ take_parts(struct supervisor *sv)
 	sv->sessions = sessions_new(sv);
 	sv->verifier = verifier_new(sv);
 	sv->checker = checker_new(sv);
+	sv->repairer = repairer_new(sv);
+	sv->attic = attic_new(sv);
 	sv->calibrator = calibrator_new(sv);
 	sv->backups = backups_new(sv);
 	sv->feed = feed_new(sv);
+	sv->traces = traces_new(sv);
 	if (own.rest == NULL || sv->workers == NULL || sv->endpoints == NULL || sv->escrows == NULL || sv->scheduler == NULL ||
 	    sv->tender == NULL || sv->sessions == NULL ||
-	    sv->verifier == NULL || sv->checker == NULL || sv->calibrator == NULL || sv->backups == NULL || sv->feed == NULL) {
+	    sv->verifier == NULL || sv->checker == NULL || sv->repairer == NULL || sv->attic == NULL ||
+	     sv->calibrator == NULL || sv->backups == NULL || sv->feed == NULL || sv->traces == NULL) {
 		fprintf(stderr, "msigd: out of memory\n");
 		return false;
 	}
@@ -318,6 +329,9 @@ supervisor_init(struct supervisor *sv, struct config *config, const char *config
 		return false;
 	}
 	verifier_wake(sv->verifier);
+	attic_wake(sv->attic);
+	traces_wake(sv->traces);
+	sv->metrics_file = metrics_file_new(sv);
 	return true;
 }
 
@@ -345,7 +359,7 @@ on_managed_stopped(void *arg)
 static bool
 is_at_rest(struct supervisor *sv)
 {
-	return worker_count(sv->workers) == 0 && escrow_under_way(sv->escrows) == 0;
+	return worker_count(sv->workers) == 0 && !escrow_any_goes_on(sv->escrows);
 }
 
 /* In a turn of its own: who calls supervisor_worker_gone() is in the midst of
@@ -387,6 +401,7 @@ supervisor_stop(struct supervisor *sv, bool drain)
 	sv->stopping = true;
 	log_info("stopping", F_INT("workers", worker_count(sv->workers)));
 	store_add_event(sv->store, NULL, "stopping", json_object());
+	repair_stop(sv->repairer); /* before the end of its worker could seem to be a failure */
 	sessions_close_all(sv->sessions);
 	worker_stop_all(sv->workers);
 	check_stop(sv->checker);
@@ -400,6 +415,7 @@ supervisor_end(struct supervisor *sv)
 		store_flush(sv->store);
 		store_on_commit(sv->store, NULL, NULL); /* whom it wakes is about to go */
 	}
+	metrics_file_free(sv->metrics_file);
 	worker_pool_free(sv->workers);
 	if (sv->escrows != NULL)
 		escrow_table_free(sv->escrows);
@@ -408,10 +424,13 @@ supervisor_end(struct supervisor *sv)
 	tender_free(sv->tender);
 	verifier_free(sv->verifier);
 	checker_free(sv->checker);
+	repairer_free(sv->repairer);
+	attic_free(sv->attic);
 	calibrator_free(sv->calibrator);
 	backups_free(sv->backups);
 	feed_free(sv->feed);
 	control_free(sv->control);
+	traces_free(sv->traces); /* all who could hold one are gone */
 	endpoint_pool_free(sv->endpoints);
 	scheduler_free(sv->scheduler);
 	store_close(sv->store);

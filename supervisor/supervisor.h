@@ -33,15 +33,19 @@ struct supervisor {
 	struct sessions *sessions;      /* session.h */
 	struct verifier *verifier;      /* check_control.h */
 	struct checker *checker;        /* check.h */
+	struct repairer *repairer;      /* repair.h */
+	struct attic *attic;            /* attic.h */
 	struct calibrator *calibrator;  /* calibrate.h */
 	struct control *control;        /* control.h */
 	struct feed *feed;              /* feed.h */
+	struct traces *traces;          /* trace.h */
 	struct backups *backups;        /* backup.h */
 	struct metrics metrics;
+	struct metrics_file *metrics_file; /* metrics_file.h; or NULL */
 	int64_t started_at;             /* wall, ms */
 	int64_t last_seq;               /* of the escrows taken up, the highest store_escrow.seq */
 	bool stopping;                  /* no new worker is started */
-	bool draining;                  /* stop once no escrow is under way */
+	bool draining;                  /* no attempt is begun; stop once those that have begun are at their end */
 };
 
 /* Takes everything up, in the order that needs nothing that comes later.
@@ -55,7 +59,7 @@ void supervisor_run(struct supervisor *sv);
 void supervisor_end(struct supervisor *sv);
 
 /* Workers are told to end at the next step, then the loop ends. With drain,
- * escrows under way are let go on first and none new is started. */
+ * attempts that have begun are let go on first, and none new is begun. */
 void supervisor_stop(struct supervisor *sv, bool drain);
 
 /* Called whenever a worker has gone: the last one lets the loop end. */
