@@ -144,14 +144,14 @@ static bool
 check_count(const struct context *context, const struct command *command, const struct arguments *arguments)
 {
 	if (arguments->positional_count < command->min) {
-		complain(context, "%s missing; usage: msigctl %s %s",
+		complain(context, "%s missing; usage: %s %s %s",
 		    arguments->positional_count == 0 ? "an argument is" : "another argument is",
-		    command->name, command->usage);
+		    program_invocation_short_name, command->name, command->usage);
 		return false;
 	}
 	if (arguments->positional_count > command->max) {
-		complain(context, "unexpected argument \"%s\"; usage: msigctl %s%s%s%s",
-		    arguments->positional[command->max], command->name,
+		complain(context, "unexpected argument \"%s\"; usage: %s %s%s%s%s",
+		    arguments->positional[command->max], program_invocation_short_name, command->name,
 		    command->options != NULL ? " [OPTION]..." : "",
 		    command->usage[0] != '\0' ? " " : "", command->usage);
 		return false;

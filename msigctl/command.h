@@ -73,6 +73,7 @@ enum exit_status endpoint_run(const struct context *context, const struct argume
 /* session.c */
 enum exit_status sessions_run(const struct context *context, const struct arguments *arguments);
 enum exit_status close_run(const struct context *context, const struct arguments *arguments);
+enum exit_status trace_run(const struct context *context, const struct arguments *arguments);
 /* daemon.c */
 enum exit_status metrics_run(const struct context *context, const struct arguments *arguments);
 enum exit_status info_run(const struct context *context, const struct arguments *arguments);

@@ -5,10 +5,6 @@
  */
 #include "msigctl/command.h"
 
-#include <string.h>
-
-#include "common/suggest.h"
-
 const struct option_spec global_options[] = {
 	{"json", NULL, "print exactly one JSON document: the API's result", 'j', false},
 	{"quiet", NULL, "print less: only ids, names, the address", 'q', false},
@@ -47,7 +43,8 @@ static const struct option_spec watch_options[] = {
 };
 
 static const struct option_spec check_options[] = {
-	{"repair", NULL, "mend what can be mended", 0, false},
+	{"repair", NULL, "first bring back wallets that are lost, from the store", 0, false},
+	{"elsewhere", NULL, "and those whose endpoint is gone for good, on others", 0, false},
 	{0},
 };
 
@@ -121,7 +118,11 @@ const struct command commands[] = {
 	 "endpoints given back; the next status --refresh opens them again.",
 	 NULL,
 	 "msigctl close 3f2a81c0-9d1e-4f57-a8c2-5b7d0f0f1a11", close_run},
-	{"trace", "ID", 1, 1, "the path of an escrow's trace file", NULL, NULL, NULL, NULL},
+	{"trace", "ID", 1, 1, "the path of an escrow's trace file",
+	 "It ends in .json once the escrow is Ready or Failed and nothing works for it,\n"
+	 "and in .jsonl, an event a line, while something does.",
+	 NULL,
+	 "msigtrace show \"$(msigctl trace 3f2a81c0-9d1e-4f57-a8c2-5b7d0f0f1a11)\"", trace_run},
 	{"metrics", "", 0, 0, "numbers, as OpenMetrics text", NULL, NULL,
 	 "msigctl metrics | grep escrows", metrics_run},
 	{"info", "", 0, 0, "version, store, key, sandbox", NULL, NULL,
@@ -156,23 +157,3 @@ const struct command commands[] = {
 	 "msigctl stop --drain", stop_run},
 	{0},
 };
-
-const struct command *
-command_find(const char *name)
-{
-	for (const struct command *c = commands; c->name != NULL; c++)
-		if (strcmp(c->name, name) == 0)
-			return c;
-	return NULL;
-}
-
-const char *
-command_suggest(const char *name)
-{
-	const char *names[sizeof commands / sizeof *commands];
-	size_t n = 0;
-
-	for (const struct command *c = commands; c->name != NULL; c++)
-		names[n++] = c->name;
-	return suggest(name, names, n);
-}

@@ -1,4 +1,4 @@
-/* Commands about msigd itself: metrics, info, check, reload, stop. */
+/* Commands about msigd itself: metrics, info, reload, stop. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +60,7 @@ static const struct {
 	{"started at", "started", info_time},
 	{"uptime ms", "uptime", info_duration},
 	{"store size bytes", "store size", info_size},
+	{"store trouble since", "store trouble since", info_time},
 };
 
 static void
@@ -101,7 +102,7 @@ add_members(struct table *table, const char *prefix, const json_t *object)
 		for (char *c = name; *c != '\0'; c++)
 			if (*c == '_')
 				*c = ' ';
-		if (json_is_object(value) && prefix[0] == '\0')
+		if (json_is_object(value))
 			add_members(table, name, value);
 		else if (!json_is_null(value))
 			add_info(table, name, value);
@@ -126,58 +127,6 @@ info_run(const struct context *context, const struct arguments *arguments)
 {
 	(void)arguments;
 	return client_show(context, "get_info", json_object(), CLIENT_QUICK_MS, show_info, NULL);
-}
-
-static void
-show_check(const struct context *context, const json_t *result)
-{
-	const json_t *problems = json_object_get(result, "problems"), *problem;
-	json_t *count;
-	const char *name, *separator = "checked ";
-	size_t i;
-
-	json_array_foreach(problems, i, problem) {
-		const char *id = member_text(problem, "escrow_id"), *remedy = member_text(problem, "remedy");
-		terminal_colour(stdout, COLOUR_RED);
-		say(stdout, "%s%s%s", id, id[0] != '\0' ? ": " : "", member_text(problem, "what"));
-		terminal_colour(stdout, COLOUR_NONE);
-		say(stdout, remedy[0] != '\0' ? "\n" : "%s\n", "");
-		if (remedy[0] != '\0')
-			say(stdout, "    %s\n", remedy);
-	}
-	if (context->quiet)
-		return;
-	json_object_foreach(json_object_get(result, "checked"), name, count) {
-		size_t length = strlen(name);
-		if (json_integer_value(count) == 1 && length > 0 && name[length - 1] == 's')
-			length--;
-		say(stdout, "%s%lld %.*s", separator, (long long)json_integer_value(count), (int)length, name);
-		separator = ", ";
-	}
-	if (json_array_size(problems) == 0)
-		say(stdout, "%s\n", member_true(result, "ok") ? ": all is well" : ": not well");
-	else
-		say(stdout, ": %zu problem%s\n", json_array_size(problems), json_array_size(problems) == 1 ? "" : "s");
-}
-
-enum exit_status
-check_run(const struct context *context, const struct arguments *arguments)
-{
-	json_t *params = json_object(), *result;
-	enum exit_status status;
-
-	if (arguments_has(arguments, "repair"))
-		json_object_set_new(params, "repair", json_true());
-	status = client_call(context, "check", params, CLIENT_SLOW_MS, &result);
-	if (status != STATUS_DONE)
-		return status;
-	if (context->json)
-		say_json(result);
-	else
-		show_check(context, result);
-	status = member_true(result, "ok") ? STATUS_DONE : STATUS_REFUSED;
-	json_decref(result);
-	return status;
 }
 
 static void

@@ -56,6 +56,26 @@ describe_attempt(const json_t *event, char *out, size_t size)
 }
 
 static void
+describe_interrupted(const json_t *event, char *out, size_t size)
+{
+	snprintf(out, size, "attempt %lld is interrupted: %s", (long long)member_int(event, "attempt", 0),
+	    member_text(event, "reason"));
+}
+
+static void
+describe_resume(const json_t *event, char *out, size_t size)
+{
+	snprintf(out, size, "attempt %lld goes on", (long long)member_int(event, "attempt", 0));
+}
+
+static void
+describe_restore(const json_t *event, char *out, size_t size)
+{
+	snprintf(out, size, "%s: its wallet is written from the store: %s", member_text(event, "role"),
+	    member_text(event, "reason"));
+}
+
+static void
 describe_verified(const json_t *event, char *out, size_t size)
 {
 	(void)event;
@@ -87,8 +107,10 @@ describe_spare_lost(const json_t *event, char *out, size_t size)
 static void
 describe_pollution(const json_t *event, char *out, size_t size)
 {
-	snprintf(out, size, "%s: the wallet on %s is POLLUTED: it is opened again", member_text(event, "role"),
-	    member_text(event, "name"));
+	const char *role = member_text(event, "role");
+
+	snprintf(out, size, "%s%sendpoint %s is POLLUTED: %s", role, role[0] != '\0' ? ": " : "", member_text(event, "name"),
+	    member_text(event, "found"));
 }
 
 static void
@@ -100,6 +122,26 @@ describe_calibrate(const json_t *event, char *out, size_t size)
 	snprintf(out, size, "calibrate: stagger %s, trial %lld of %lld: %s%s", stagger,
 	    (long long)member_int(event, "trial", 0), (long long)member_int(event, "trials", 0),
 	    member_true(event, "ok") ? "no error" : "error: ", member_text(event, "reason"));
+}
+
+static void
+describe_repair(const json_t *event, char *out, size_t size)
+{
+	snprintf(out, size, "repair: escrow %lld of %lld", (long long)member_int(event, "number", 0),
+	    (long long)member_int(event, "total", 0));
+}
+
+static void
+describe_repaired(const json_t *event, char *out, size_t size)
+{
+	snprintf(out, size, "%s: wallet %s was brought back from its %s", member_text(event, "role"),
+	    member_text(event, "wallet"), strcmp(member_text(event, "from"), "seed") == 0 ? "seed" : ".keys on record");
+}
+
+static void
+describe_not_repaired(const json_t *event, char *out, size_t size)
+{
+	snprintf(out, size, "%s: NOT repaired: %s", member_text(event, "role"), member_text(event, "reason"));
 }
 
 static void
@@ -116,8 +158,11 @@ static const struct {
 	{"escrow_opened", describe_opened}, {"phase", describe_phase},       {"step", describe_step},
 	{"attempt", describe_attempt},      {"verified", describe_verified}, {"endpoint", describe_endpoint},
 	{"stopping", describe_stopping},    {"not_verified", describe_not_verified},
+	{"interrupted", describe_interrupted}, {"resume", describe_resume}, {"restore", describe_restore},
 	{"spare_lost", describe_spare_lost},
 	{"pollution", describe_pollution},  {"calibrate", describe_calibrate},
+	{"repair", describe_repair},        {"repaired", describe_repaired},
+	{"not_repaired", describe_not_repaired},
 };
 
 void
@@ -143,7 +188,7 @@ event_colour(const json_t *event)
 	const char *type = member_text(event, "type");
 	enum phase phase;
 
-	if (strcmp(type, "attempt") == 0 || strcmp(type, "spare_lost") == 0 || strcmp(type, "pollution") == 0)
+	if (strcmp(type, "attempt") == 0 || strcmp(type, "interrupted") == 0 || strcmp(type, "spare_lost") == 0 || strcmp(type, "pollution") == 0)
 		return COLOUR_YELLOW;
 	if (strcmp(type, "phase") != 0 || !phase_parse(member_text(event, "phase"), &phase))
 		return COLOUR_NONE;

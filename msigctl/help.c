@@ -2,6 +2,7 @@
 #include "msigctl/help.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -69,7 +70,7 @@ print_indented(FILE *stream, const char *lines)
 void
 help_command(FILE *stream, const struct command *command)
 {
-	fprintf(stream, "usage: msigctl %s%s%s%s\n\n%c%s.\n", command->name,
+	fprintf(stream, "usage: %s %s%s%s%s\n\n%c%s.\n", program_invocation_short_name, command->name,
 	    command->options != NULL ? " [OPTION]..." : "", command->usage[0] != '\0' ? " " : "",
 	    command->usage, toupper((unsigned char)command->summary[0]), command->summary + 1);
 	if (command->run == NULL)

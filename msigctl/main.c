@@ -7,41 +7,12 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "msigctl/arguments.h"
-#include "msigctl/command.h"
 #include "msigctl/connect_error.h"
 #include "msigctl/help.h"
 #include "msigctl/output.h"
-
-static enum exit_status
-unknown_command(const struct context *context, const char *name)
-{
-	const char *meant = command_suggest(name);
-
-	if (meant != NULL)
-		complain(context, "no command \"%s\"; did you mean %s?", name, meant);
-	else
-		complain(context, "no command \"%s\"; msigctl --help lists them", name);
-	return STATUS_USAGE;
-}
-
-static enum exit_status
-run_help(const struct context *context, const char *name)
-{
-	const struct command *command;
-
-	if (name == NULL) {
-		help_general(stdout);
-		return STATUS_DONE;
-	}
-	command = command_find(name);
-	if (command == NULL)
-		return unknown_command(context, name);
-	help_command(stdout, command);
-	return STATUS_DONE;
-}
+#include "msigctl/program.h"
 
 static enum exit_status
 run_command(struct context *context, const struct command *command, const struct arguments *arguments)
@@ -57,57 +28,10 @@ run_command(struct context *context, const struct command *command, const struct
 	return command->run(context, arguments);
 }
 
-/* argv[0] is the command's name. */
-static enum exit_status
-dispatch(struct context *context, int argc, char **argv)
-{
-	const struct command *command = command_find(argv[0]);
-	struct arguments arguments;
-	enum exit_status status = STATUS_USAGE;
-
-	if (command == NULL)
-		return unknown_command(context, argv[0]);
-	context->command = command->name;
-	if (arguments_parse(context, command, argc, argv, &arguments, NULL)) {
-		if (arguments.help)
-			help_command(stdout, command);
-		else if (arguments.version)
-			puts("msigctl " MSIGD_VERSION);
-		status = arguments.help || arguments.version ? STATUS_DONE : run_command(context, command, &arguments);
-	}
-	arguments_free(&arguments);
-	return status;
-}
-
-static enum exit_status
-run(struct context *context, int argc, char **argv)
-{
-	struct arguments global;
-	enum exit_status status = STATUS_USAGE;
-	int next = argc;
-	bool parsed = arguments_parse(context, NULL, argc, argv, &global, &next);
-
-	if (!parsed) {
-		; /* said */
-	} else if (global.version) {
-		puts("msigctl " MSIGD_VERSION);
-		status = STATUS_DONE;
-	} else if (global.help) {
-		status = run_help(context, argv[next]);
-	} else if (next == argc) {
-		help_general(stderr);
-	} else if (strcmp(argv[next], "help") == 0) {
-		status = run_help(context, argv[next + 1]);
-	} else {
-		status = dispatch(context, argc - next, argv + next);
-	}
-	arguments_free(&global);
-	return status;
-}
-
 int
 main(int argc, char **argv)
 {
+	static const struct program program = {.name = "msigctl", .help = help_general, .run = run_command};
 	struct context context = {.socket = getenv(SOCKET_VARIABLE)};
 	enum exit_status status;
 
@@ -118,7 +42,7 @@ main(int argc, char **argv)
 		complain(&context, "libsodium or libcurl cannot be started");
 		return STATUS_REFUSED;
 	}
-	status = run(&context, argc, argv);
+	status = program_run(&program, &context, argc, argv);
 	curl_global_cleanup();
 	if (!output_finish(&context) && status == STATUS_DONE)
 		status = STATUS_REFUSED;

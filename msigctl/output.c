@@ -48,7 +48,7 @@ complain(const struct context *context, const char *format, ...)
 	va_list list;
 
 	fflush(stdout); /* so that the two come in order on a terminal */
-	say(stderr, context->command != NULL ? "msigctl: %s: " : "msigctl: ", context->command);
+	say(stderr, context->command != NULL ? "%s: %s: " : "%s: ", program_invocation_short_name, context->command);
 	va_start(list, format);
 	say_list(stderr, format, list);
 	va_end(list);

@@ -43,6 +43,19 @@ print_queue(const json_t *queue)
 	print_property("waiting for", waiting_for);
 }
 
+/* Nothing, as long as it works. */
+static void
+print_store_trouble(const json_t *trouble)
+{
+	char date[TEXT_TIME], line[640];
+
+	if (!json_is_object(trouble))
+		return;
+	text_date(member_int(trouble, "since", 0), date, sizeof date);
+	snprintf(line, sizeof line, "failing since %s: %s", date, member_text(trouble, "error"));
+	print_property_colour("store", line, COLOUR_RED);
+}
+
 static void
 show_overview(const struct context *context, const json_t *result, const void *arg)
 {
@@ -57,6 +70,7 @@ show_overview(const struct context *context, const json_t *result, const void *a
 	print_property("endpoints", line);
 	snprintf(line, sizeof line, "%lld", (long long)member_int(result, "workers", 0));
 	print_property("workers", line);
+	print_store_trouble(json_object_get(result, "store_trouble"));
 	if (member_true(result, "stopping"))
 		print_property_colour("msigd", "is stopping", COLOUR_YELLOW);
 }

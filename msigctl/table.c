@@ -12,6 +12,7 @@
 enum { PROPERTY_NAME_WIDTH = 12, WIDE_TERMINAL = 100 };
 
 struct table {
+	const struct column *columns;
 	struct libscols_table *table;
 	struct libscols_line *line;
 };
@@ -31,9 +32,11 @@ table_new(const struct column *columns)
 	const int flags[] = {
 		[COLUMN_WHOLE] = 0, [COLUMN_RIGHT] = SCOLS_FL_RIGHT, [COLUMN_CUT] = SCOLS_FL_TRUNC,
 		[COLUMN_WIDE] = hidden, [COLUMN_WIDE_RIGHT] = hidden | SCOLS_FL_RIGHT,
+		[COLUMN_FILLED_RIGHT] = SCOLS_FL_RIGHT,
 	};
 	struct table *table = must(calloc(1, sizeof *table));
 
+	table->columns = columns;
 	table->table = must(scols_new_table());
 	scols_table_enable_colors(table->table, terminal_has_colour(stdout));
 	scols_table_enable_ascii(table->table, !terminal_utf8());
@@ -84,9 +87,26 @@ table_cell_number(struct table *table, size_t column, long long number)
 	table_cell(table, column, text);
 }
 
+static bool
+is_empty(const struct table *table, size_t column)
+{
+	struct libscols_line *line;
+
+	for (size_t i = 0; (line = scols_table_get_line(table->table, i)) != NULL; i++) {
+		const char *text = scols_cell_get_data(scols_line_get_cell(line, column));
+		if (text != NULL && *text != '\0')
+			return false;
+	}
+	return true;
+}
+
 void
 table_print(struct table *table)
 {
+	for (size_t i = 0; table->columns[i].heading != NULL; i++) {
+		if (table->columns[i].kind == COLUMN_FILLED_RIGHT && is_empty(table, i))
+			scols_column_set_flags(scols_table_get_column(table->table, i), SCOLS_FL_HIDDEN);
+	}
 	scols_print_table(table->table);
 	scols_unref_table(table->table);
 	free(table);

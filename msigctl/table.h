@@ -18,6 +18,7 @@ enum column_kind {
 	COLUMN_CUT,  /* may be shortened */
 	COLUMN_WIDE, /* left out on a terminal of less than 100 columns */
 	COLUMN_WIDE_RIGHT,
+	COLUMN_FILLED_RIGHT, /* left out when every cell of it is empty */
 };
 
 /* A list of these, ended by heading NULL. */
@@ -28,7 +29,8 @@ struct column {
 
 struct table;
 
-/* Never NULL: ends the program when out of memory, as the others here do. */
+/* Never NULL: ends the program when out of memory, as the others here do. columns is
+ * borrowed until the table is printed. */
 struct table *table_new(const struct column *columns);
 
 /* The headings are not printed. */

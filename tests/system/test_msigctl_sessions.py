@@ -3,6 +3,7 @@ endpoints. A line on the terminal while the wallets are opened, and only there."
 import json
 import re
 import signal
+from contextlib import contextmanager
 
 import pexpect
 import pytest
@@ -107,12 +108,25 @@ def test_opening_wallets_shows_progress_on_a_terminal(m, escrow):
         quiet.close()
 
 
-def test_ctrl_c_wipes_the_line_and_harms_nothing(m, escrow):
+@contextmanager
+def held(rpcs):
+    """Nothing is answered meanwhile."""
+    for rpc in rpcs:
+        rpc.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for rpc in rpcs:
+            rpc.process.send_signal(signal.SIGCONT)
+
+
+def test_ctrl_c_wipes_the_line_and_harms_nothing(m, escrow, six):
     m.api("close_session", escrow_id=escrow)
-    child = on_terminal(m, "status", escrow, "--refresh")
-    child.expect("opening its wallets")
-    child.kill(signal.SIGINT)
-    child.expect(pexpect.EOF)
+    with held(six):
+        child = on_terminal(m, "status", escrow, "--refresh")
+        child.expect("opening its wallets")
+        child.kill(signal.SIGINT)
+        child.expect(pexpect.EOF)
     assert child.before.endswith("\r\033[K")
     child.close()
     assert child.exitstatus == 130

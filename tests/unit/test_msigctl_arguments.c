@@ -1,4 +1,5 @@
 /* The command line, and that help, manual and completion know every command. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -242,5 +243,6 @@ main(void)
 	};
 
 	setlocale(LC_ALL, "C.UTF-8");
+	program_invocation_short_name = (char[]){"msigctl"};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
