@@ -13,9 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/stand_in/endpoint.h"
 #include "tests/stand_in/http.h"
+#include "tests/stand_in/ledger.h"
 
 enum { CLIENTS_MAX = 100 };
 
@@ -77,6 +79,16 @@ order_clear_faults(struct order *order, json_t *result)
 {
 	(void)result;
 	endpoint_clear_faults(order->ep);
+	return true;
+}
+
+/* Adds up: {"left": …}, those that no call has met. */
+static bool
+order_faults(struct order *order, json_t *result)
+{
+	json_int_t left = json_integer_value(json_object_get(result, "left"));
+
+	json_object_set_new(result, "left", json_integer(left + endpoint_faults(order->ep)));
 	return true;
 }
 
@@ -149,6 +161,24 @@ order_delay(struct order *order, json_t *result)
 	return true;
 }
 
+/* {"entries": …} */
+static bool
+order_ledger(struct order *order, json_t *result)
+{
+	(void)order;
+	json_object_set_new(result, "entries", ledger_entries());
+	return true;
+}
+
+/* {"pid": …}: whether it is this one that has the port. */
+static bool
+order_pid(struct order *order, json_t *result)
+{
+	(void)order;
+	json_object_set_new(result, "pid", json_integer(getpid()));
+	return true;
+}
+
 static const struct {
 	const char *name;
 	bool (*run)(struct order *order, json_t *result);
@@ -156,11 +186,14 @@ static const struct {
 } orders[] = {
 	{"fault", order_fault, true},
 	{"clear_faults", order_clear_faults, true},
+	{"faults", order_faults, true},
 	{"kill", order_kill, true},
 	{"restart", order_restart, true},
 	{"call", order_call, true},
 	{"counters", order_counters, true},
 	{"delay", order_delay, false},
+	{"ledger", order_ledger, false},
+	{"pid", order_pid, false},
 };
 
 /* --- requests ------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/stand_in/http.h"
+#include "tests/stand_in/ledger.h"
 
 enum { CONNECTIONS_MAX = 25 /* --rpc-max-connections-per-private-ip */, INTERNAL_ERROR_STATUS = 500 };
 
@@ -130,6 +131,10 @@ reply_error(struct endpoint *ep, const struct call *call, struct http_answer *an
 	struct method_error error = {.code = (int)call->value, .message = "the stand-in was told to say so"};
 	char *text = write_answer(call, NULL, &error);
 
+	if (error.code == ERROR_NO_WALLET) { /* then it is true */
+		wallet_free(ep->wallet);
+		ep->wallet = NULL;
+	}
 	answer->body = text;
 	answer->size = text != NULL ? strlen(text) : 0;
 	reply_whole(ep, call, answer);
@@ -200,6 +205,17 @@ endpoint_clear_faults(struct endpoint *ep)
 	}
 }
 
+int
+endpoint_faults(const struct endpoint *ep)
+{
+	const struct fault *fault;
+	int count = 0;
+
+	TAILQ_FOREACH(fault, &ep->faults, entry)
+		count++;
+	return count;
+}
+
 /* The first fault that is this call's; each that is not yet its turn counts down.
  * Returns the delay in ms. */
 static int64_t
@@ -228,6 +244,20 @@ meet_faults(struct endpoint *ep, struct call *call)
 
 /* --- calls ---------------------------------------------------------------- */
 
+/* Takes on->params over. */
+static json_t *
+run_method(struct endpoint *ep, enum method method, struct method_call *on)
+{
+	json_t *result = method_run(method, on);
+	const char *name = json_string_value(json_object_get(on->params, "filename"));
+
+	if (name == NULL && *on->wallet != NULL)
+		name = (*on->wallet)->name;
+	ledger_add(ep->port, method, name != NULL ? name : "", on->params, result != NULL ? 0 : on->error.code);
+	json_decref(on->params);
+	return result;
+}
+
 /* The result, or NULL and what is wrong with it. */
 static json_t *
 carry_out(struct endpoint *ep, const struct call *call, struct method_error *error)
@@ -243,8 +273,7 @@ carry_out(struct endpoint *ep, const struct call *call, struct method_error *err
 		method_fail(&on, ERROR_NO_METHOD, "Method not found");
 	else {
 		on.params = json_is_object(params) ? json_incref(params) : json_object();
-		result = method_run(call->method, &on);
-		json_decref(on.params);
+		result = run_method(ep, call->method, &on);
 	}
 	*error = on.error;
 	return result;

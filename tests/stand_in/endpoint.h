@@ -23,7 +23,8 @@ enum fault_kind {
 	FAULT_GARBAGE,        /* carried out; the answer is no JSON */
 	FAULT_TWICE,          /* carried out; its answer comes twice */
 	FAULT_HTTP,           /* not carried out; value: the status */
-	FAULT_ERROR,          /* not carried out; value: the code of the JSON-RPC error */
+	FAULT_ERROR,          /* not carried out; value: the code of the JSON-RPC error;
+	                       * -13 is made true: its wallet is not open any more */
 	FAULT_KILL_BEFORE,    /* the endpoint is killed, and the call not carried out */
 	FAULT_KILL,           /* carried out, then the endpoint is killed */
 	FAULT_TORN,           /* killed while it writes: .keys is new, the cache is not */
@@ -56,6 +57,7 @@ int endpoint_port(const struct endpoint *ep);
 /* The next `times` calls of a method, after `skip` others; times < 0: all. */
 bool endpoint_add_fault(struct endpoint *ep, enum method method, enum fault_kind kind, int64_t value, int skip, int times);
 void endpoint_clear_faults(struct endpoint *ep);
+int endpoint_faults(const struct endpoint *ep); /* that no call has met yet */
 
 /* As by SIGKILL: nothing is stored, everyone is hung up on. */
 void endpoint_kill(struct endpoint *ep);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/atomic_file.h"
@@ -156,6 +157,15 @@ files_exist(const char *name)
 	char path[PATH_MAX];
 
 	return folder != NULL ? access(path_of(name, "", path), F_OK) == 0 : find(name) != NULL;
+}
+
+unsigned long
+files_inode(const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return folder != NULL && stat(path_of(name, "", path), &st) == 0 ? st.st_ino : 0;
 }
 
 bool

@@ -24,6 +24,9 @@ bool files_on_disk(void);
 
 bool files_exist(const char *name);
 
+/* 0: there is none, or they are in memory. */
+unsigned long files_inode(const char *name);
+
 /* False: there is no room. */
 bool files_write(const char *name, const void *data, size_t size);
 

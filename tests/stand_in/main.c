@@ -17,6 +17,7 @@
 
 #include "tests/stand_in/control.h"
 #include "tests/stand_in/endpoint.h"
+#include "tests/stand_in/ledger.h"
 
 enum { FILES_FOR_AN_ENDPOINT = 4, FILES_BESIDE = 200 };
 
@@ -185,6 +186,7 @@ main(int argc, char **argv)
 	control_stop();
 	endpoints_stop();
 	files_free();
+	ledger_free();
 	event_free(term);
 	event_free(interrupt);
 	event_base_free(base);
