@@ -1,10 +1,12 @@
 """The pool of endpoints: who is used for what, who is left out and why."""
 import fcntl
+import re
 import signal
 import subprocess
 
 from harness import section
 from machine import free_ports, wait_for
+from test_pollution import stand_in, stood  # pylint: disable=unused-import
 
 
 def test_program_that_is_no_wallet_rpc_is_told(msigd, folder):
@@ -128,3 +130,48 @@ def test_check_finds_an_endpoint_that_another_holds(msigd, rpcs):
         said = m.ctl("check")
         assert said.returncode == 1 and "w2" in said.stdout
     assert m.ctl("check").returncode == 0
+
+
+# --- failures -------------------------------------------------------------------------
+
+def test_endpoint_that_is_down_says_when_it_is_tried_again(msigd, dead):
+    m = msigd([dead])
+    reason = wait_for(lambda: "after 3 failures" in (found := m.endpoint("dead").get("reason", "")) and found, "three failures")
+    assert re.search(r"; tried again in [\d.]+ m?s, after 3 failures in a row$", reason) and "connect" in reason.lower()
+    assert m.endpoint("dead")["failures"] >= 3
+    looks = [line["time"] for line in m.logged("endpoint", endpoint="dead", state="probing")]
+    assert len(looks) == 3 and len(m.logged("endpoint_down")) == 1
+
+
+def test_endpoint_where_jobs_fail_has_a_pause_and_comes_back(msigd, stood, proxy):
+    broken = True
+    no = {"error": {"code": -1, "message": "disk full"}}
+    watched = proxy(stood[0], lambda method, params, number: no if method == "create_wallet" and broken else None)
+    m = msigd([watched, *stood[1:]], max_attempts=4)
+    escrow = m.open()
+    assert "disk full" in m.failed(escrow)["reason"]
+    # it answers whenever it is looked at; the first two times that is enough
+    down = m.logged("endpoint", endpoint="w1", state="down")
+    assert len(down) == 2 and all("create_wallet" in line["reason"] for line in down)
+    assert m.endpoint("w1")["failures"] == 4
+    broken = False
+    m.wait_endpoint("w1", "idle")
+    assert m.logged("endpoint_up", endpoint="w1")
+    m.api("retry_escrow", escrow_id=escrow)
+    m.ready(escrow)
+    m.idle_again()
+    broken = True  # what was before that one does not count any more
+    m.failed(m.open())
+    assert len(m.logged("endpoint", endpoint="w1", state="down")) == 4
+
+
+def test_endpoint_that_died_while_it_was_free_is_done_without(msigd, stood, stand_in):
+    """Nobody had a wallet yet: there is nothing to wait for."""
+    m = msigd([*stood, *[section(f"s{n}", f"http://127.0.0.1:{side.port}", **{"wallet-dir": side.wallets})
+                         for n, side in enumerate([stand_in()])]])
+    m.wait_idle(4)
+    stood[0].side.order("kill", endpoint=stood[0].port)
+    escrow = m.open()
+    found = m.ready(escrow)
+    assert found["attempt"] == 1 and "w1" not in [p["endpoint"] for p in found["participants"]]
+    assert not m.logged("escrow_goes_elsewhere")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from machine import free_ports, wait_for
+from test_worker import WORKER, fake
 
 LISTENS = """#!/usr/bin/python3 -S
 import re, socket, sys, time
@@ -91,3 +92,17 @@ def test_want_of_descriptors_is_not_taken_for_a_port_in_use(with_program):
     resource.prlimit(m.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
     assert "Too many open files" in found["reason"]
     wait_for(lambda: len(m.logged("managed_started")) == 2, "its start")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a fake worker over the installed one")
+def test_one_that_gives_no_answer_is_started_afresh(with_program, folder):
+    worker = folder / "worker"
+    worker.write_text(fake("finds it silent"))
+    worker.chmod(0o755)
+    m = with_program(ACCEPTS, free_ports(), wrap=["unshare", "-m", "sh", "-c", f'mount --bind {worker} {WORKER} && exec "$@"', "sh"])
+    first = wait_for(lambda: m.logged("managed_started"), "its start")[0]["pid"]
+    line = wait_for(lambda: m.logged("managed_restarted"), "its end")[0]
+    assert "no answer, two times in a row" in line["reason"]
+    assert len(m.logged("endpoint", endpoint="managed-1", state="down", reason="no answer")) == 2  # a busy one gives none either
+    wait_for(lambda: len(m.logged("managed_started")) == 2, "its start")
+    assert m.logged("managed_started")[1]["pid"] != first

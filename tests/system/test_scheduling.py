@@ -1,4 +1,5 @@
 """Who is served when, on which endpoints; and that nobody is woken for nothing."""
+import os
 import re
 import threading
 import time
@@ -10,6 +11,8 @@ import pytest
 
 from harness import ApiError, section
 from machine import wait_for
+from test_pollution import Stood
+from test_stand_in import stand_in  # noqa: F401  # pylint: disable=unused-import
 from wallet_rpcs import start_wallet_rpcs
 
 
@@ -21,13 +24,25 @@ def six(root):
         one.kill()
 
 
+if "MSIGD_FULL" in os.environ:
+    @pytest.fixture
+    def busy(six):
+        return six
+else:
+    @pytest.fixture
+    def busy(stand_in):  # noqa: F811
+        """Six that take a while: twenty escrows on real ones are for make check-full."""
+        sides = [stand_in("--delay", "changing=100") for _ in range(2)]
+        return [Stood(side, number) for side in sides for number in range(3)]
+
+
 def at(line):
     """When it was logged, in milliseconds since the epoch."""
     return round(datetime.fromisoformat(line["time"].replace("Z", "+00:00")).timestamp() * 1000)
 
 
-def test_a_queue_of_twenty_on_six_endpoints_is_served_in_order(msigd, six):
-    m = msigd(six, spares="true", session_max=10)
+def test_a_queue_of_twenty_on_six_endpoints_is_served_in_order(msigd, busy):
+    m = msigd(busy, spares="true", session_max=10)
     replies = m.post([{"jsonrpc": "2.0", "id": n, "method": "open_escrow", "params": {"label": str(n)}} for n in range(20)])
     ids = [reply["result"]["escrow_id"] for reply in replies]
     assert m.api("get_status")["queue"]["length"] >= 14
