@@ -14,7 +14,7 @@ import pytest
 
 import harness
 from harness import Msigd
-from machine import free_ports, processes, wait_for
+from machine import become_subreaper, descendants, free_ports, processes, wait_for
 from wallet_rpcs import Proxy, WalletRpc, start_wallet_rpcs
 
 # Places that are the machine's, not the tests'.
@@ -30,7 +30,15 @@ def installed():
     return {(str(p), p.lstat().st_mtime_ns) for s in stages() for p in s.rglob("*") if "__pycache__" not in str(p)}
 
 
+def ours(places):
+    """Processes of these places that we have started, or that were: another run
+    beside this one may use the same stage."""
+    children = descendants(os.getpid())
+    return {pid: what for pid, what in processes(*places).items() if pid in children}
+
+
 def pytest_sessionstart():
+    become_subreaper()
     if not (harness.STAGE / "sbin/msigd").exists():
         pytest.exit(f"there is no {harness.STAGE}/sbin/msigd: MSIGD_STAGE=PREFIX names an installation", 2)
 
@@ -57,13 +65,13 @@ def root():
 def nothing_left(root, request):
     """Set up before, and so looks after, everything else of a test."""
     places = [root, *stages()]
-    before, files = set(processes(*places)), (installed(), [p for p in ELSEWHERE if p.exists()])
+    before, files = set(ours(places)), (installed(), [p for p in ELSEWHERE if p.exists()])
     yield
     left = {}
 
     def ended():
         nonlocal left
-        left = {pid: what for pid, what in processes(*places).items() if pid not in before}
+        left = {pid: what for pid, what in ours(places).items() if pid not in before}
         return not left
     try:
         wait_for(ended, "the end of what the test started", limit=3)

@@ -1,4 +1,5 @@
 """What the tests use of the machine: waiting, ports, processes."""
+import ctypes
 import os
 import random
 import socket
@@ -60,8 +61,10 @@ _given_ports = set()
 
 def free_ports(count=1):
     """The first of so many ports in a row that nobody uses, and that were not
-    given before."""
+    given lately."""
     while True:
+        if 2 * len(_given_ports) > PORTS[1] - PORTS[0]:
+            _given_ports.clear()
         base = random.randrange(PORTS[0], PORTS[1] - count)
         wanted = set(range(base, base + count))
         if not wanted & _given_ports and all(map(_is_free, wanted)):
@@ -76,7 +79,7 @@ def listens(port):
 
 def processes(*folders):
     """{pid: description} of those whose program, folder or arguments lie in one of these."""
-    prefixes = [str(f) for f in folders]
+    prefixes = [f"{f}/" for f in folders]
     found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         if int(pid) == os.getpid():
@@ -92,7 +95,7 @@ def processes(*folders):
                 places.append(os.readlink(f"/proc/{pid}/{link}"))
             except OSError:
                 pass
-        if state != "Z" and any(prefix in place for prefix in prefixes for place in places):
+        if state != "Z" and any(prefix in f"{place}/" for prefix in prefixes for place in places):
             found[int(pid)] = cmdline.strip() or places[-1]
     return found
 
@@ -115,6 +118,12 @@ def descendants(pid):
                 continue
             todo.append(child)
     return found
+
+
+def become_subreaper():
+    """Whoever loses its parent becomes our child, prctl(2), and so is known to be ours."""
+    PR_SET_CHILD_SUBREAPER = 36
+    assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
 def alive(pid):

@@ -195,8 +195,7 @@ def test_queue_max_is_kept(msigd, dead):
 
 
 def test_what_is_not_there_yet_says_so(m):
-    for method, params in (("get_trace", {"escrow_id": SOME_ID}),
-                           ("get_messages", {"escrow_id": SOME_ID, "role": "buyer"})):
+    for method, params in (("get_messages", {"escrow_id": SOME_ID, "role": "buyer"}),):
         refused(m, NOT_AVAILABLE, method, **params)
 
 

@@ -136,15 +136,17 @@ def write_private(path, text):
 class Proxy:
     """Stands between msigd and a wallet-rpc. `rule(method, params, nth)` says what
     becomes of a call: None lets it pass; "swallow" sends it on and closes instead
-    of answering; "leave" lets it pass, and then nobody listens any more until
-    listen() is called; a threading.Event holds it back until that is set; a dict is
-    answered in the wallet-rpc's place, which does not hear of it. nth
-    counts the calls of that method from 1.
+    of answering; "drop" closes at once; "leave" lets it pass, and then nobody listens
+    any more until listen() is called; a threading.Event holds it back until that is
+    set; a dict is answered in the wallet-rpc's place, which does not hear of it, but one
+    with params is sent on with those; a function is given the answer, and what it gives
+    is answered. nth counts the calls of that method from 1.
     `calls` lists (method, params, the wallet that was open) as they came."""
 
     def __init__(self, rpc, rule=None):
         self.rpc, self.rule, self.calls, self.counts = rpc, rule, [], {}
         self.held = threading.Event()  # a call is being held back
+        self.answered = 0              # calls whose answer went back
         self.open_wallet = None
         self.lock = threading.Lock()
         self.connections = set()
@@ -189,10 +191,14 @@ class Proxy:
                 if isinstance(action, threading.Event):
                     self.held.set()
                     action.wait(LIMIT)
-                if isinstance(action, dict):
+                if isinstance(action, dict) and "params" in action:
+                    head, body = _with_body(head, {**json.loads(body), **action})
+                elif isinstance(action, dict):
                     answer = json.dumps({"jsonrpc": "2.0", "id": json.loads(body)["id"], **action}).encode()
                     client.sendall(b"HTTP/1.1 200 Ok\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
                     continue
+                if action == "drop":
+                    return
                 if upstream is None:
                     upstream = socket.create_connection(("127.0.0.1", self.rpc.port))
                     answers = upstream.makefile("rb")
@@ -200,10 +206,14 @@ class Proxy:
                 head, body = _read_message(answers)
                 if head is None or action == "swallow":
                     return
+                if callable(action):
+                    head, body = _with_body(head, action(json.loads(body)))
                 if action == "leave":
                     _shut(self.server)
                     head = re.sub(rb"(?im)^connection:.*\r\n", b"", head).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
                 client.sendall(head + body)
+                with self.lock:
+                    self.answered += 1
         except OSError:
             pass
         finally:
@@ -233,6 +243,12 @@ def _shut(s):
     except OSError:
         pass
     s.close()
+
+
+def _with_body(head, document):
+    """The same message with another document in it."""
+    body = json.dumps(document).encode()
+    return re.sub(rb"(?i)(content-length:\s*)\d+", rb"\g<1>%d" % len(body), head), body
 
 
 def _read_message(reader):
