@@ -11,7 +11,9 @@ On real wallet-rpcs, in turn, N times:
     p   msigctl open --wait on three endpoints that are primed
     g   twelve escrows at once on twelve endpoints, cold
 Then all of it once more with the chance taken out of create_wallet (fixed_rsa.c);
-requests to sessions (sessions.py); and thousands of escrows on a stand-in
+requests to sessions (sessions.py); escrows that are interrupted by SIGKILL, also
+with the chance taken out, and two hundred at once on a stand-in (recovery.py);
+escrows with and without a trace (traces.py); and thousands of escrows on a stand-in
 (crowd.py). --save keeps the figures as those to compare with (landed.json).
 No process and no file is left behind.
 """
@@ -30,7 +32,9 @@ from pathlib import Path
 import crowd
 import machine
 import raw_setup
+import recovery
 import sessions
+import traces
 from machine import CORES, BenchError
 from servers import Msigd, WalletRpcs
 from table import show
@@ -41,7 +45,7 @@ CASES = {"a": "plain script, one call after the other", "b": "three wallets in p
 ENDPOINTS = {"a": 3, "b": 3, "c": 3, "e": 3, "p": 3, "g": 12}
 ESCROWS = {"c": 1, "p": 1, "g": 12}
 MOST = max(ENDPOINTS.values())
-PARTS = ("real", "fixed", "sessions", "crowd")
+PARTS = ("real", "fixed", "sessions", "recovery", "traces", "crowd")
 LANDED = Path(__file__).with_name("landed.json")
 LOAD_MAX = 0.5
 
@@ -226,7 +230,7 @@ def on_wallet_rpcs(folder, environment, work):
 def measure(stage, stand_in, folder, runs, parts):
     report = {"machine": describe_machine(stage), "runs": runs, "cases": CASES}
     environment = {}
-    if "fixed" in parts:
+    if {"fixed", "recovery", "traces"} & set(parts):
         environment, report["rsa_s"] = make_fixed_rsa(folder)
     for name in ("real", "fixed"):
         if name in parts:
@@ -234,6 +238,10 @@ def measure(stage, stand_in, folder, runs, parts):
                                           lambda rpcs, name=name: run_series(name, rpcs, stage, runs))
     if "sessions" in parts:
         report["sessions"] = on_wallet_rpcs(folder / "sessions", {}, lambda rpcs: sessions.measure(rpcs, stage, runs, say))
+    for name, part in (("recovery", recovery), ("traces", traces)):
+        if name in parts:
+            report[name] = on_wallet_rpcs(folder / name, environment,
+                                          lambda rpcs, part=part: part.measure(rpcs, stage, stand_in, folder, runs, say))
     if "crowd" in parts:
         report["crowd"] = crowd.measure(stage, stand_in, folder, say)
     say("")

@@ -1,6 +1,7 @@
 """Thousands of escrows on thousands of endpoints, which the stand-in for
 wallet-rpc plays in one process (tests/stand_in): what msigd itself costs, a
 worker executed for each escrow, every commit durable."""
+import http.client
 import json
 import os
 import shutil
@@ -16,19 +17,32 @@ from machine import CORES, BenchError, wait_for
 
 
 class StandIn:
-    """So many endpoints that keep their wallets in memory."""
+    """So many endpoints that keep their wallets in memory, unless options say where."""
 
     def __init__(self, program, folder, count, *options):
-        self.base, self.count = machine.port_range(count), count
-        self.process = machine.spawn([program, "--port-base", str(self.base), "--count", str(count), *options], folder,
-                                     Path(folder) / "stand-in.log")
+        self.base, self.count = machine.port_range(count + 1), count
+        self.control = self.base + count
+        self.process = machine.spawn([program, "--port-base", str(self.base), "--count", str(count), "--control-port", str(self.control),
+                                      *options], folder, Path(folder) / "stand-in.log")
         wait_for(self._is_up, "the stand-in")
 
     def _is_up(self):
         if self.process.poll() is not None:
             raise BenchError("the stand-in has ended")
         with socket.socket() as s:
-            return s.connect_ex(("127.0.0.1", self.base + self.count - 1)) == 0
+            return s.connect_ex(("127.0.0.1", self.control)) == 0
+
+    def order(self, method, **params):
+        """One of tests/stand_in/control.c: its result."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.control, timeout=60)
+        try:
+            connection.request("POST", "/json_rpc", json.dumps({"method": method, "params": params}).encode())
+            reply = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        if "error" in reply:
+            raise BenchError(f"the stand-in, {method}: {reply['error']}")
+        return reply["result"]
 
     def end(self):
         self.process.kill()
@@ -38,19 +52,30 @@ class StandIn:
 class Crowd:
     """An msigd on the endpoints of a stand-in, spoken to without msigctl."""
 
-    def __init__(self, stage, folder, stand_in, endpoints=None, locks=None, **environment):
+    def __init__(self, stage, folder, stand_in, locks=None, wallets="", instrumentation=False, **environment):
         self.folder = Path(tempfile.mkdtemp(prefix="crowd", dir=folder))
         self.shares_locks = locks is not None
         self.locks = locks or tempfile.mkdtemp(prefix="msigd-bench-lock.", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
-        self.count = endpoints or stand_in.count
+        self.count = stand_in.count
         conf = self.folder / "msigd.conf"
         conf.write_text(
             f'network = testnet\nstate-dir = "{self.folder}/state"\nrun-dir = "{self.folder}/run"\nlock-dir = "{self.locks}"\n'
-            "log-level = warn\nspares = false\nsession-max = 0\n"
-            + "".join(f'endpoint "e{n}" {{\n\turl = http://127.0.0.1:{stand_in.base + n}\n\twallet-dir = ""\n}}\n'
+            f"log-level = warn\nspares = false\nsession-max = 0\ninstrumentation = {str(instrumentation).lower()}\n"
+            + "".join(f'endpoint "e{n}" {{\n\turl = http://127.0.0.1:{stand_in.base + n}\n\twallet-dir = "{wallets}"\n}}\n'
                       for n in range(self.count)), encoding="utf-8")
-        self.process = machine.spawn([f"{stage}/sbin/msigd", "-d", "-f", str(conf)], self.folder, self.folder / "log", **environment)
+        self.argv, self.environment = [f"{stage}/sbin/msigd", "-d", "-f", str(conf)], environment
+        self.start()
         wait_for(self._is_idle, f"{self.count} idle endpoints", limit=300, step=0.2)
+
+    def start(self):
+        self.process = machine.spawn(self.argv, self.folder, self.folder / "log", **self.environment)
+
+    def kill(self):
+        """kill -9; waits until its workers have ended too."""
+        left = machine.children(self.process.pid)
+        self.process.kill()
+        self.process.wait()
+        wait_for(lambda: not any(map(machine.command_line, left)), "the end of the workers of an msigd that was killed")
 
     def _is_idle(self):
         if self.process.poll() is not None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 CORES = len(os.sched_getaffinity(0))
-PORTS = range(18400, 19400)  # below those that the kernel gives to outgoing connections
-PORTS_IN_A_ROW = range(10000, 18400)
+PORTS = range(31000, 32000)  # below those that the kernel gives to outgoing connections
+PORTS_IN_A_ROW = range(20000, 31000)
 PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None)

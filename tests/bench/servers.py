@@ -39,9 +39,12 @@ class WalletRpcs:
         with socket.socket() as s:
             return s.connect_ex(("127.0.0.1", port)) == 0
 
-    def cpu_seconds(self, count):
+    def cpu_seconds_each(self, count):
         """Of the first so many."""
-        return sum(machine.cpu_seconds(p.pid) for p in self.processes[:count])
+        return [machine.cpu_seconds(p.pid) for p in self.processes[:count]]
+
+    def cpu_seconds(self, count):
+        return sum(self.cpu_seconds_each(count))
 
     def end(self):
         for p in self.processes:
@@ -50,18 +53,35 @@ class WalletRpcs:
             p.wait()
 
 
+def read_events(folder, query, limit=120):
+    """The events of the msigd in a folder, as they come; each at the latest so
+    many seconds after the one before."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(limit)
+        s.connect(f"{folder}/run/msigd.sock")
+        s.sendall(f"GET /events?{query} HTTP/1.1\r\nHost: msigd\r\n\r\n".encode())
+        try:
+            for line in s.makefile("r", encoding="utf-8"):
+                if line.startswith("{"):    # not the headers, nor the sizes of the chunks
+                    yield json.loads(line)
+        except TimeoutError as e:
+            raise BenchError(f"waited in vain: an event of msigd in {limit} s") from e
+    raise BenchError("the events of msigd have come to an end")
+
+
 class Msigd:
     """A fresh one, with the first so many wallet-rpcs as given endpoints. Other
     keywords are keys of its configuration."""
 
-    def __init__(self, stage, rpcs, count, spares=False, session_max=0):
+    def __init__(self, stage, rpcs, count, spares=False, session_max=0, instrumentation=False):
         self.folder = Path(tempfile.mkdtemp(prefix="m", dir=rpcs.folder))
         # in memory, as /run/lock is
         self.locks = tempfile.mkdtemp(prefix="msigd-bench-lock.", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.ctl = [f"{stage}/bin/msigctl", "-j", "-s", f"{self.folder}/run/msigd.sock"]
         conf = self.folder / "msigd.conf"
         self.spares = spares
-        conf.write_text(f"network = testnet\nspares = {str(spares).lower()}\nsession-max = {session_max}\n" + f'state-dir = "{self.folder}/state"\nrun-dir = "{self.folder}/run"\nlock-dir = "{self.locks}"\n'
+        conf.write_text(f"network = testnet\nspares = {str(spares).lower()}\nsession-max = {session_max}\n"
+                        f"instrumentation = {str(instrumentation).lower()}\n" + f'state-dir = "{self.folder}/state"\nrun-dir = "{self.folder}/run"\nlock-dir = "{self.locks}"\n'
                         + "".join(f'endpoint "e{port}" {{\n\turl = http://127.0.0.1:{port}\n\twallet-dir = "{rpcs.wallets}"\n}}\n'
                                   for port in rpcs.ports[:count]), encoding="utf-8")
         self.process = machine.spawn([f"{stage}/sbin/msigd", "-d", "-f", str(conf)], self.folder, self.folder / "log")
@@ -138,21 +158,17 @@ class Msigd:
                  "the end of msigd's workers", step=0.002)
         return self.cpu_seconds()
 
+    def events(self, escrow_id):
+        return read_events(self.folder, f"since=0&escrow={escrow_id}")
+
     def critical_path(self, escrow_id):
         """Seconds in the slowest main calls, from the step events."""
         main_s = {role: {} for role in raw_setup.ROLES}
-        with socket.socket(socket.AF_UNIX) as s:
-            s.connect(f"{self.folder}/run/msigd.sock")
-            s.settimeout(10)
-            s.sendall(f"GET /events?since=0&escrow={escrow_id} HTTP/1.1\r\nHost: msigd\r\n\r\n".encode())
-            for line in s.makefile("r", encoding="utf-8"):
-                if not line.startswith("{"):
-                    continue    # headers, and the sizes of the chunks
-                event = json.loads(line)
-                if event["type"] == "step":
-                    main_s[event["role"]][event["round"]] = event["duration_ms"] / 1000
-                elif event.get("phase") == "Ready":
-                    break
+        for event in self.events(escrow_id):
+            if event["type"] == "step":
+                main_s[event["role"]][event["round"]] = event["duration_ms"] / 1000
+            elif event.get("phase") == "Ready":
+                break
         return raw_setup.critical_path(list(main_s.values()))
 
     def open_many(self, count):

@@ -62,6 +62,42 @@ def _show_sessions(table, s):
     table.row("opened first / warm session", s["cold_ms"] / s["warm_ms"], digits=0)
 
 
+def _show_recovery(table, r):
+    alone, killed, msigd = r["worker"]["alone"], r["worker"]["killed"], r["msigd"]
+    count = msigd["escrows"]
+    print("\nAn escrow whose worker is killed in the second exchange, real wallet-rpcs, every RSA key at its fixed cost")
+    print(f"  open to Ready: left alone {alone['wall_s']:.3f} s, with {alone['rpc_cpu_s']:.2f} s of CPU in the wallet-rpcs; "
+          f"killed {killed['wall_s']:.3f} s")
+    print(f"  SIGKILL to Ready: {killed['after_s']:.3f} s, with {killed['rpc_cpu_s']:.2f} s of CPU in the wallet-rpcs; "
+          f"{killed['lost']:.0f} of 3 answers were lost")
+    table.row("worker killed: SIGKILL to Ready / open to Ready left alone", killed["after_s"] / alone["wall_s"])
+    table.row("worker killed: open to Ready / open to Ready left alone", killed["wall_s"] / alone["wall_s"])
+    print(f"\nmsigd killed with {count} escrows in their first exchange, on {count * 3} endpoints of a stand-in; every answer was lost")
+    print(f"  from its start: {msigd['first_s']:.2f} s until the first is taken up by a worker, {msigd['resumed_s']:.2f} s until all have "
+          "their endpoints")
+    print(f"  up to {msigd['workers_at_once']:.0f} workers at once, {msigd['restored']:.0f} wallets restored; CPU for each escrow: "
+          f"msigd {msigd['msigd_cpu_ms']:.2f} ms, worker {msigd['workers_cpu_ms']:.2f} ms, probing {msigd['probing_cpu_ms']:.2f} ms")
+    table.row(f"start of msigd to all {count} taken up by workers", msigd["taken_up_s"], "s", digits=2)
+    table.row(f"start of msigd to all {count} Ready", msigd["ready_s"], "s", digits=2)
+    if msigd["dirty_kib"]:
+        table.row(f"msigd, Private_Dirty, when these {count} are Ready", msigd["dirty_kib"] / 1024, "MiB", digits=1)
+
+
+def _show_traces(table, t):
+    off, on, crowd = t["one"]["off"], t["one"]["on"], t["crowd"]
+    print("\nAn escrow with a trace beside one without, real wallet-rpcs, every RSA key at its fixed cost")
+    print(f"  open to Ready: without {off['wall_s']:.3f} s, with {on['wall_s']:.3f} s; not in a main call {off['overhead_s'] * 1000:.1f} ms "
+          f"and {on['overhead_s'] * 1000:.1f} ms; CPU of msigd and worker {off['cpu_ms']:.1f} ms and {on['cpu_ms']:.1f} ms")
+    print(f"  files: without {off['files']:.0f}, with {on['files']:.0f}, of {on['bytes'] / 1024:.0f} KiB")
+    table.row("trace: CPU that it takes / time of the escrow", (on["cpu_ms"] - off["cpu_ms"]) / 10 / on["wall_s"], "%", 1, digits=2)
+    table.row("trace: open to Ready on the same wallet times, with / without",
+              on["wall_s"] / (on["wall_s"] - on["overhead_s"] + off["overhead_s"]))
+    print(f"  {crowd['escrows']} at once on a stand-in: msigd has {crowd['kib'][0] / 1024:.1f} MiB without, {crowd['kib'][1] / 1024:.1f} MiB with; "
+          f"CPU for each {crowd['cpu_ms'][0]:.1f} ms and {crowd['cpu_ms'][1]:.1f} ms")
+    table.row("trace: memory of msigd for each escrow at work", crowd["kib_each"], "KiB", 50, digits=1)
+    table.row("trace: more CPU for an escrow, wallets that answer at once", crowd["more_cpu_ms"], "ms", digits=2)
+
+
 def _show_crowd(table, c):
     quick, slow, status = c["quick"], c["slow_fsync"], c["status"]
     print(f"\nOn a stand-in that answers at once, {c['endpoints']} endpoints, a worker executed for each escrow")
@@ -99,6 +135,10 @@ def show(report, landed):
         _show_own_cost(table, report)
     if "sessions" in report:
         _show_sessions(table, report["sessions"])
+    if "recovery" in report:
+        _show_recovery(table, report["recovery"])
+    if "traces" in report:
+        _show_traces(table, report["traces"])
     if "crowd" in report:
         _show_crowd(table, report["crowd"])
     return table.figures
