@@ -5,6 +5,7 @@ import os
 import platform
 import signal
 import socket
+import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -134,3 +135,23 @@ def first_line(*argv):
     except OSError as e:
         raise BenchError(f"{argv[0]}: {e.strerror}") from e
     return (done.stdout or done.stderr).splitlines()[0].strip()
+
+
+# --- figures ------------------------------------------------------------------
+
+def medians(runs):
+    """Of runs with the same members, each member's."""
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+def in_turn(what, runs, say, **ways):
+    """Each way so often, in turn, for the machine is not the same all the time:
+    {"runs": {way: [its results]}, way: their medians}. The first way warms up."""
+    results = {way: [] for way in ways}
+    say(f"{what}: warming up")
+    next(iter(ways.values()))()
+    for number in range(1, runs + 1):
+        for way, measure in ways.items():
+            say(f"{what}: run {number} of {runs}, {way}")
+            results[way].append(measure())
+    return {"runs": results, **{way: medians(found) for way, found in results.items()}}

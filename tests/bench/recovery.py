@@ -4,13 +4,12 @@ was killed with hundreds of escrows in their first exchange, from its start unti
 all of them were taken up again."""
 import os
 import signal
-import statistics
 import tempfile
 import time
 
 import machine
 from crowd import Crowd, StandIn
-from machine import BenchError, wait_for
+from machine import BenchError, in_turn, medians, wait_for
 from raw_setup import ROLES
 from servers import Msigd, read_events
 
@@ -19,10 +18,6 @@ AT_WORK_S = 0.05    # of CPU: a wallet-rpc that used so much is in the midst of 
 RESTARTS_MAX = 3
 HELD_MS = 30000     # an exchange takes so long while all escrows get there
 EXCHANGE = "exchange_multisig_keys"
-
-
-def medians(runs):
-    return {key: statistics.median(r[key] for r in runs) for key in runs[0]}
 
 
 # --- a worker, on real wallet-rpcs ------------------------------------------------
@@ -90,16 +85,8 @@ def one_escrow(rpcs, stage, kills):
 
 
 def worker_killed(rpcs, stage, runs, say):
-    """In turn, for the machine is not the same all the time."""
-    alone, killed = [], []
-    say("recovery: warming up")
-    one_escrow(rpcs, stage, False)
-    for number in range(1, runs + 1):
-        say(f"recovery: run {number} of {runs}, an escrow that is left alone")
-        alone.append(one_escrow(rpcs, stage, False))
-        say(f"recovery: run {number} of {runs}, its worker killed in the second exchange")
-        killed.append(one_escrow(rpcs, stage, True))
-    return {"runs": {"alone": alone, "killed": killed}, "alone": medians(alone), "killed": medians(killed)}
+    return in_turn("recovery, an escrow", runs, say, alone=lambda: one_escrow(rpcs, stage, False),
+                   killed=lambda: one_escrow(rpcs, stage, True))
 
 
 # --- msigd, on a stand-in ---------------------------------------------------------

@@ -6,16 +6,12 @@ import tempfile
 
 import machine
 from crowd import Crowd, StandIn
-from machine import wait_for
+from machine import in_turn, wait_for
 from raw_setup import ROLES
 from servers import Msigd
 
 CHANGING_MS = 4000      # a call that changes a wallet takes so long while all escrows get there
 CPU_PAIRS = 5
-
-
-def medians(runs):
-    return {key: statistics.median(r[key] for r in runs) for key in runs[0]}
 
 
 # --- on real wallet-rpcs ----------------------------------------------------------
@@ -40,18 +36,6 @@ def one_escrow(rpcs, stage, instrumentation):
                 "files": count, "bytes": size}
     finally:
         msigd.end()
-
-
-def pairs_of_one(rpcs, stage, runs, say):
-    """In turn, for the machine is not the same all the time."""
-    off, on = [], []
-    say("traces: warming up")
-    one_escrow(rpcs, stage, True)
-    for number in range(1, runs + 1):
-        say(f"traces: run {number} of {runs}")
-        off.append(one_escrow(rpcs, stage, False))
-        on.append(one_escrow(rpcs, stage, True))
-    return {"off": medians(off), "on": medians(on), "runs": {"off": off, "on": on}}
 
 
 # --- on a stand-in ----------------------------------------------------------------
@@ -97,7 +81,7 @@ def crowd_of(stage, program, folder, escrows):
 
 
 def measure(rpcs, stage, program, folder, runs, say, escrows=200):
-    report = {"one": pairs_of_one(rpcs, stage, runs, say)}
+    report = {"one": in_turn("traces", runs, say, off=lambda: one_escrow(rpcs, stage, False), on=lambda: one_escrow(rpcs, stage, True))}
     say(f"traces: {escrows} escrows on a stand-in")
     report["crowd"] = crowd_of(stage, program, folder, escrows)
     return report
