@@ -127,11 +127,15 @@ def test_reload_of_a_bad_file_is_refused(m):
 def test_watch_shows_events_as_they_come(m):
     watch = subprocess.Popen([STAGE / "bin/msigctl", "-s", m.socket, "-j", "watch"], stdout=subprocess.PIPE, text=True)
     try:
-        # it begins with the next event: open until it has seen one
-        wait_for(lambda: m.open() and select.select([watch.stdout], [], [], 0.05)[0], "an event")
-        events = iter(watch.stdout.readline, "")
-        event = next(e for e in map(json.loads, events) if e["type"] == "escrow_opened")
-        assert {"seq", "at", "escrow_id", "attempt"} <= set(event)
+        def opened():
+            """It begins with the next event, which may be of another kind: open until it has seen that."""
+            m.open()
+            while select.select([watch.stdout], [], [], 0.05)[0]:
+                event = json.loads(watch.stdout.readline())
+                if event["type"] == "escrow_opened":
+                    return event
+            return None
+        assert {"seq", "at", "escrow_id", "attempt"} <= set(wait_for(opened, "an escrow that was opened"))
     finally:
         watch.terminate()
         watch.wait()
