@@ -2,7 +2,7 @@
 """Every point at which something can be killed, on the stand-in for wallet-rpc.
 
 usage: MSIGD_STAGE=PREFIX MSIGD_STAND_IN=PROGRAM matrix.py [--sample N] [--seed N] [--jobs N] [--only TEXT]
-       [--real] [--must-fail MISTAKE] [--list]
+       [--until TIME] [--real] [--must-fail MISTAKE] [--list]
 
 MSIGD_STAGE is an installation built with FAULTS=1: its processes stop at each
 point (common/fault.h) and ask here what is to happen. Of each scenario
@@ -188,8 +188,7 @@ def begin_process():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     become_subreaper()
-    slot = multiprocessing.current_process()._identity[0] % SLOTS   # a port that one has, and that is killed, is no other's
-    machine.PORTS = [machine.PORTS[0] + (machine.PORTS[1] - machine.PORTS[0]) * n // SLOTS for n in (slot, slot + 1)]
+    machine.take_ports(multiprocessing.current_process()._identity[0] % SLOTS, SLOTS)
 
 
 def points_in_process(name, root):
@@ -260,28 +259,48 @@ def by_kind(points):
 
 
 def run_all(pool, cases, root, wallets, tally, stop=None):
-    """Adds to the tally; stop(tally): that is enough."""
-    began, first = time.monotonic(), tally.results.total()
+    """Adds to the tally; stop(tally): that is enough. How many were not run then."""
+    began, first, not_run = time.monotonic(), tally.results.total(), 0
     runs = [pool.submit(attempt_in_process, case, root / str(first + number), wallets) for number, case in enumerate(cases)]
     for n, future in enumerate(as_completed(runs)):
         faulthandler.dump_traceback_later(2 * HANGS, exit=True)
         try:
             tally.add(*future.result())
         except CancelledError:
+            not_run += 1
             continue
         if stop is not None and stop(tally):
             for each in runs:
                 each.cancel()
         if sys.stdout.isatty() or n % 500 == 499:
             print(f"  {n + 1} of {len(cases)}, {time.monotonic() - began:.0f} s", end="\r" if sys.stdout.isatty() else "\n")
+    return not_run
 
 
 def choose(pool, args, root, wallets):
     cases = [case for case in all_cases(pool, args.only, root, wallets) if not args.only or args.only in str(case)]
-    if args.sample:
+    if args.sample or args.until:
         print(f"seed {args.seed}")
         random.Random(args.seed).shuffle(cases)
     return cases
+
+
+def each_once(cases):
+    """(those that together have every point and every act, the others)"""
+    seen, first, others = set(), [], []
+    for case in cases:
+        (others if {case.point, case.act} <= seen else first).append(case)
+        seen |= {case.point, case.act}
+    return first, others
+
+
+def run_until(pool, cases, until, root, wallets, tally):
+    """Each point and act once, and as many of the others as the time is there for."""
+    first, others = each_once(cases)
+    run_all(pool, first, root, wallets, tally)
+    not_run = len(others) if time.time() > until else run_all(pool, others, root, wallets, tally, lambda _: time.time() > until)
+    if not_run:
+        print(f"the time was up: {not_run} of {len(cases)} cases were not run")
 
 
 def run_sample(pool, cases, count, root, wallets, tally):
@@ -336,6 +355,8 @@ def whole_or_sample(pool, args, root):
     try:
         if args.sample:
             run_sample(pool, cases, args.sample, root, wallets, tally)
+        elif args.until:
+            run_until(pool, cases, args.until, root, wallets, tally)
         else:
             run_all(pool, cases, root, wallets, tally)
     finally:
@@ -347,6 +368,8 @@ def options():
     parser = argparse.ArgumentParser(description="Every point, every act; see the head of this file.")
     parser.add_argument("--sample", type=int, metavar="N", help="so many, chosen by chance")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), metavar="N", help="of that choice")
+    parser.add_argument("--until", type=int, metavar="TIME",
+                        help="begin none after that (date +%%s), but each point and act once; in an order of chance")
     parser.add_argument("--jobs", type=int, default=6, metavar="N", help="runs at a time")
     parser.add_argument("--only", metavar="TEXT", help="cases with this in them, as --list prints them")
     parser.add_argument("--real", action="store_true", help="on monero-wallet-rpcs")

@@ -14,11 +14,13 @@ import pytest
 
 import harness
 from harness import Msigd
-from machine import become_subreaper, descendants, free_ports, processes, wait_for
+from machine import become_subreaper, descendants, free_ports, processes, take_ports, wait_for
 from wallet_rpcs import Proxy, WalletRpc, start_wallet_rpcs
 
 # Places that are the machine's, not the tests'.
 ELSEWHERE = [Path(p).expanduser() for p in ("/run/msigd", "/var/lib/msigd", "/run/lock/msigd", "~/.bitmonero", "~/.shared-ringdb")]
+
+SIDE_BY_SIDE = 8    # ranges of ports, for workers of pytest -n
 
 
 def stages():
@@ -39,6 +41,8 @@ def ours(places):
 
 def pytest_sessionstart():
     become_subreaper()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # gw0, gw1, …
+        take_ports(int(os.environ["PYTEST_XDIST_WORKER"][2:]) % SIDE_BY_SIDE, SIDE_BY_SIDE)
     if not (harness.STAGE / "sbin/msigd").exists():
         pytest.exit(f"there is no {harness.STAGE}/sbin/msigd: MSIGD_STAGE=PREFIX names an installation", 2)
 
