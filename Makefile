@@ -168,8 +168,9 @@ check-fuzz: deps
 	@+$(MAKE) --no-print-directory B=$(B) $(B)/fuzz/trace
 	@tests/scripts/check-fuzz $(B)/fuzz $(FUZZ_SECONDS)
 
-# Three at a time for two cores: a wallet-rpc uses one, and much of it waits.
-PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 3
+# Three at a time for two cores: a wallet-rpc uses one, and much of it waits. A test
+# that hangs fails after 10 minutes, and what has failed is told at once.
+PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 3 --timeout 600 --instafail --durations 10
 
 # The real thing: installed programs on real wallet-rpcs. Plain, and some of it
 # again with the sanitizers.
@@ -187,8 +188,10 @@ check-faults: deps
 	@$(call faults,faults,--sample 150)
 
 # All of it, after make check: every point and act, those on real wallet-rpcs, and
-# whether planted mistakes are found.
+# whether planted mistakes are found. The matrix comes last; it can be told when to
+# end, UNTIL=$(date +%s -d '1 hour'), and says then how much of it was not run.
 REAL_RUNS := 40
+UNTIL ?=
 
 check-full: deps
 	@+$(call stage,faults,FAULTS=1 stand-in)
@@ -200,7 +203,7 @@ check-full: deps
 		tests/system/test_escrow.py::test_many_on_three_endpoints_are_served_in_turn_and_do_not_pollute
 	@$(call faults,faults,--real --sample $(REAL_RUNS) --jobs 2)
 	@+$(MAKE) --no-print-directory B=$(B) check-failing-io
-	@$(call faults,faults,--jobs 6)
+	@$(call faults,faults,--jobs 6 $(if $(UNTIL),--until $(UNTIL)))
 
 # As many as one likes: make chaos N=500
 N ?= 100

@@ -51,9 +51,10 @@ class Events:
 
     def __init__(self, msigd, since=0, escrow=None):
         self.seen, self.changed, self.ended = [], threading.Condition(), False
-        self.connection = UnixConnection(msigd.socket, timeout=None)
+        self.connection = UnixConnection(msigd.socket)
         self.connection.request("GET", f"/events?since={since}" + (f"&escrow={escrow}" if escrow else ""))
         self.response = self.connection.getresponse()
+        self.connection.sock.settimeout(None)  # the next event may be hours away
         assert self.response.status == 200, self.response.read()
         threading.Thread(target=self._read, daemon=True).start()
 
