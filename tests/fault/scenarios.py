@@ -6,7 +6,8 @@ import time
 from typing import NamedTuple
 
 import laws
-from world import ACTS, ESCROW, OTHERS, ApiError, RealWallets, Store, check
+from world import ACTS, ESCROW, OTHERS, RealWallets, check
+from harness import ApiError, Store  # world.py says where that is
 
 ROLES = laws.ROLES
 KILLS = ["kill self", "kill supervisor", "kill workers", "kill wallet", "kill wallets", "kill all"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))
 
-from harness import ApiError, Msigd, Store, section  # noqa: E402,F401
+from harness import Msigd, section  # noqa: E402
 from machine import alive, free_ports, listens, wait_for  # noqa: E402
 from referee import Referee  # noqa: E402
 from wallet_rpcs import WalletError, start_wallet_rpcs  # noqa: E402

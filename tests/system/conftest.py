@@ -15,6 +15,7 @@ import pytest
 import harness
 from harness import Msigd
 from machine import become_subreaper, descendants, free_ports, processes, take_ports, wait_for
+from stand_ins import StandIn, Stood
 from wallet_rpcs import Proxy, WalletRpc, start_wallet_rpcs
 
 # Places that are the machine's, not the tests'.
@@ -142,6 +143,41 @@ def proxy():
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def stand_in(folder):
+    made = []
+
+    def make(*options, **more):
+        made.append(StandIn(folder / f"s{len(made)}", *options, **more))
+        return made[-1]
+    yield make
+    for side in made:
+        side.end()
+
+
+@pytest.fixture
+def stood(stand_in):
+    side = stand_in()
+    return [Stood(side, number) for number in range(3)]
+
+
+@pytest.fixture
+def with_worker(msigd, folder):
+    """An msigd whose worker is this text (harness.fake), with endpoints that nobody looks at."""
+    if os.geteuid() != 0:
+        pytest.skip("mounts a fake worker over the installed one")
+    def make(text, mode=0o755, start=True, **options):
+        fake = folder / f"worker{len(list(folder.glob('worker*')))}"
+        fake.write_bytes(text if isinstance(text, bytes) else text.encode())
+        fake.chmod(mode)
+        wrap = ["unshare", "-m", "sh", "-c", f'mount --bind {fake} {harness.WORKER} && exec "$@"', "sh"]
+        endpoints = [harness.section(f"w{n}", f"http://127.0.0.1:{n}") for n in (1, 2, 3)]
+        made = msigd(endpoints, wrap=wrap, start=start, **options)
+        made.expect("worker_died", "worker_old_generation", "report_refused")
+        return made
+    return make
 
 
 @pytest.fixture(scope="session")

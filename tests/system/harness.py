@@ -23,6 +23,7 @@ from machine import LIMIT, alive, descendants, wait_for
 
 STAGE = Path(os.environ.get("MSIGD_STAGE", "/usr/local"))
 STAGE_SANITIZED = Path(os.environ["MSIGD_STAGE_SANITIZED"]) if "MSIGD_STAGE_SANITIZED" in os.environ else None
+WORKER = STAGE / "libexec/msigd/msigd-worker"
 ROLES = ("buyer", "vendor", "arbiter")
 CALLS = ["create", "prepare", "make", "exchange", "exchange"]
 
@@ -101,6 +102,11 @@ def section(name, target, **options):
             found["ca-file"] = target.certificate[0]
         options = {**found, **{k.replace("_", "-"): v for k, v in options.items()}}
     return f'endpoint "{name}" {{\n' + "".join(f'\t{k} = "{v}"\n' for k, v in options.items()) + "}\n"
+
+
+def fake(mode):
+    """The text of a worker that does so, fake_worker.py."""
+    return (Path(__file__).parent / "fake_worker.py").read_text().replace("@MODE@", mode)
 
 
 class Msigd:

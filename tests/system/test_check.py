@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import ROLES, ApiError, section
+from harness import ROLES, ApiError, fake, section
 from machine import LIMIT, alive, descendants, processes, wait_for
-from test_worker import fake, with_worker  # noqa: F401  # pylint: disable=unused-import
 
 STOPPING = 8
 SOME_ID = "123e4567-e89b-42d3-a456-426614174000"

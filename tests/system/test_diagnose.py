@@ -13,10 +13,11 @@ import pytest
 
 from harness import section
 from machine import LIMIT, wait_for
-from test_msigtrace import causes, find, make_traces
-from test_pollution import Stood, put_foreign_wallet, stood  # pylint: disable=unused-import
+from stand_ins import Stood
+from test_msigtrace import causes, make_traces
+from test_pollution import put_foreign_wallet
 from test_recovery import hold, kill_worker_held_by
-from test_stand_in import REAL_ADDRESSES, stand_in  # pylint: disable=unused-import
+from test_stand_in import REAL_ADDRESSES
 from test_trace import every_step_in_order, of, read, whole
 
 FULL = "MSIGD_FULL" in os.environ

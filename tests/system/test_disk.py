@@ -16,7 +16,6 @@ from harness import ApiError, UnixConnection, section
 from machine import LIMIT, wait_for
 from test_calibrate import metric
 from test_recovery import interruptions
-from test_stand_in import stand_in  # pylint: disable=unused-import
 
 STORE_FAILED = 7
 TROUBLE = ("store_failed", "store_not_checkpointed")   # in the log

@@ -7,9 +7,8 @@ import pytest
 
 from harness import ROLES, section
 from machine import LIMIT, wait_for
-from test_pollution import Stood
+from stand_ins import Stood
 from test_recovery import attempts, hold
-from test_stand_in import stand_in  # pylint: disable=unused-import
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import subprocess
 
 from harness import section
 from machine import free_ports, wait_for
-from test_pollution import stand_in, stood  # pylint: disable=unused-import
 
 
 def test_program_that_is_no_wallet_rpc_is_told(msigd, folder):

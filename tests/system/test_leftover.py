@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
+from harness import fake
 from machine import LIMIT, alive, wait_for
 from test_recovery import hold
-from test_worker import fake, with_worker  # pylint: disable=unused-import
 
 
 def kill_alone(m, pid):

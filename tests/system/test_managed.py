@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import WORKER, fake
 from machine import free_ports, wait_for
-from test_worker import WORKER, fake
 
 LISTENS = """#!/usr/bin/python3 -S
 import re, socket, sys, time

@@ -12,11 +12,9 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client import parser as prometheus
 
-from harness import section
+from harness import fake, section
 from machine import free_ports, wait_for
-from test_pollution import Stood, stood  # pylint: disable=unused-import
-from test_stand_in import stand_in  # pylint: disable=unused-import
-from test_worker import fake, with_worker  # pylint: disable=unused-import
+from stand_ins import Stood
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 

@@ -11,32 +11,9 @@ import pytest
 
 from harness import section
 from machine import LIMIT, wait_for
-from test_stand_in import stand_in  # pylint: disable=unused-import
-from wallet_rpcs import WalletError
+from stand_ins import Stood
 
 CHANGING = ("prepare_multisig", "make_multisig", "exchange_multisig_keys")
-
-
-class Stood:
-    """One endpoint of a stand-in, as a WalletRpc."""
-    login_file = certificate = None
-
-    def __init__(self, side, number):
-        self.side, self.number = side, number
-        self.port, self.wallets = side.port + number, side.wallets
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def call(self, method, **params):
-        found = self.side.call(self.number, method, **params)
-        if "code" in found and "message" in found:
-            raise WalletError(found)
-        return found
-
-
-@pytest.fixture
-def stood(stand_in):
-    side = stand_in()
-    return [Stood(side, number) for number in range(3)]
 
 
 def metric(msigd, name):

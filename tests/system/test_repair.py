@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import shutil
-import sqlite3
 import threading
 from pathlib import Path
 

@@ -7,13 +7,11 @@ import threading
 
 import pytest
 
-from harness import ROLES, ApiError, Store, section
+from harness import ROLES, ApiError, Store, fake, section
 from machine import LIMIT, free_ports, wait_for
+from stand_ins import Stood
 from test_check import SOME_ID, add_ready, change_store, ready_on_dead
-from test_pollution import Stood
 from test_repair import CLI, NOT_REPAIRED, damage, lose, verified, wallets_of
-from test_stand_in import stand_in  # noqa: F401  # pylint: disable=unused-import
-from test_worker import fake, with_worker  # noqa: F401  # pylint: disable=unused-import
 
 STOPPING = 8
 
@@ -61,7 +59,7 @@ def test_session_that_waits_does_not_hold_up_a_repair_for_ever(msigd, dead):
     assert "closed meanwhile" in refreshed["error"]["message"]
 
 
-def test_session_waits_while_its_wallets_are_repaired(with_worker, folder):  # noqa: F811
+def test_session_waits_while_its_wallets_are_repaired(with_worker, folder):
     fifo = folder / "go-on"
     os.mkfifo(fifo)
     m = with_worker(fake(f"repairs {fifo}"), start=False).start()
@@ -80,7 +78,7 @@ def test_session_waits_while_its_wallets_are_repaired(with_worker, folder):  # n
     assert [e["job"] for e in m.logged("worker_started") if e["job"] in ("repair", "session")] == ["repair"] * 3 + ["session"]
 
 
-def test_stop_of_a_repair_whose_worker_has_no_turn_yet_is_no_failure(with_worker):  # noqa: F811
+def test_stop_of_a_repair_whose_worker_has_no_turn_yet_is_no_failure(with_worker):
     m = with_worker(fake("silent at x"), start=False)
     m.configure([section("w1", "http://127.0.0.1:1"), *[section(f"x{n}", f"http://127.0.0.1:1{n}") for n in range(4)]])
     m.start()
@@ -113,7 +111,7 @@ def test_endpoint_that_is_not_there_is_waited_for_once(msigd, dead):
 # --- on a stand-in: names, stamps, guesses -------------------------------------------------
 
 @pytest.fixture
-def three(stand_in):  # noqa: F811
+def three(stand_in):
     side = stand_in()
     return [Stood(side, number) for number in range(3)]
 

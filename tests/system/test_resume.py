@@ -8,9 +8,7 @@ import pytest
 
 from harness import STAGE_SANITIZED, section
 from machine import LIMIT, wait_for
-from test_pollution import stood  # pylint: disable=unused-import
 from test_recovery import hold, kill_worker_held_by
-from test_stand_in import stand_in  # pylint: disable=unused-import
 
 EVERY = [("create_wallet", 1), ("set_attribute", 1), ("prepare_multisig", 1), ("make_multisig", 1), ("store", 2),
          ("exchange_multisig_keys", 1), ("exchange_multisig_keys", 2), ("query_key", 1)]

@@ -11,8 +11,7 @@ import pytest
 
 from harness import ApiError, section
 from machine import wait_for
-from test_pollution import Stood
-from test_stand_in import stand_in  # noqa: F401  # pylint: disable=unused-import
+from stand_ins import Stood
 from wallet_rpcs import start_wallet_rpcs
 
 
@@ -30,7 +29,7 @@ if "MSIGD_FULL" in os.environ:
         return six
 else:
     @pytest.fixture
-    def busy(stand_in):  # noqa: F811
+    def busy(stand_in):
         """Six that take a while: twenty escrows on real ones are for make check-full."""
         sides = [stand_in("--delay", "changing=100") for _ in range(2)]
         return [Stood(side, number) for side in sides for number in range(3)]

@@ -14,12 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import ROLES, Store, unseal
+from harness import ROLES, Store, fake, unseal
 from machine import LIMIT, descendants, wait_for
 from test_escrow import what_others_see_of
-from test_pollution import once_polluted, put_foreign_wallet, stood  # pylint: disable=unused-import
-from test_stand_in import stand_in  # pylint: disable=unused-import
-from test_worker import fake, with_worker  # pylint: disable=unused-import
+from test_pollution import once_polluted, put_foreign_wallet
 from wallet_rpcs import WalletError
 
 SNAPSHOTS = ["SNAPSHOT_PRE_ROUND1", "SNAPSHOT_POST_PREPARE", "SNAPSHOT_POST_MAKE_MULTISIG", "SNAPSHOT_PRE_ROUND2",

@@ -3,40 +3,17 @@ the endpoints, and goes on. The installed worker is replaced, for one msigd, by
 fake_worker.py."""
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
-from harness import STAGE, Store, section
+from harness import Store, fake
 from machine import descendants, wait_for
-
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a fake worker over the installed one")
-WORKER = STAGE / "libexec/msigd/msigd-worker"
-
-
-@pytest.fixture
-def with_worker(msigd, folder):
-    """An msigd whose worker is this file, with endpoints that nobody looks at."""
-    def make(text, mode=0o755, start=True, **options):
-        fake = folder / f"worker{len(list(folder.glob('worker*')))}"
-        fake.write_bytes(text if isinstance(text, bytes) else text.encode())
-        fake.chmod(mode)
-        wrap = ["unshare", "-m", "sh", "-c", f'mount --bind {fake} {WORKER} && exec "$@"', "sh"]
-        endpoints = [section(f"w{n}", f"http://127.0.0.1:{n}") for n in (1, 2, 3)]
-        made = msigd(endpoints, wrap=wrap, start=start, **options)
-        made.expect("worker_died", "worker_old_generation", "report_refused")
-        return made
-    return make
 
 
 def state(pid):
     """The letter that ps(1) shows."""
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-
-
-def fake(mode):
-    return (Path(__file__).parent / "fake_worker.py").read_text().replace("@MODE@", mode)
 
 
 STARTS = {
