@@ -24,6 +24,7 @@ and that whatever anybody was told is still there.
 import argparse
 import ctypes
 import errno
+import faulthandler
 import http.client
 import json
 import mmap
@@ -54,6 +55,7 @@ STAGE = Path(os.environ.get("MSIGD_STAGE", "/usr/local"))
 STAND_IN = os.environ.get("MSIGD_STAND_IN", "stand_in")
 LIBRARY = os.environ.get("MSIGD_FAILING_IO", "failing_io.so")
 LIMIT = 60           # seconds; after these something hangs
+HANGS = 900          # seconds without the end of any run: says where, and ends
 ENOUGH = 0.3         # seconds of failures that nobody notices
 ENDPOINTS = 3
 STORE_FAILED = 7
@@ -397,6 +399,7 @@ class Work:
             return self.source()
 
     def note(self, case, series, failed, error):
+        faulthandler.dump_traceback_later(HANGS, exit=True)
         with self.lock:
             self.runs[case.program, case.kind] += 1
             self.hits[case.program, case.kind] += failed > 0
@@ -478,6 +481,7 @@ def main():
         print(f"seed {args.seed}")
     work = Work(sampled(args.sample, args.seed, root) if args.sample else all_series(args.only))
     threads = [threading.Thread(target=work_on, args=(work, root, n, args.verbose)) for n in range(args.jobs)]
+    faulthandler.dump_traceback_later(HANGS, exit=True)
     for thread in threads:
         thread.start()
     try:
@@ -487,6 +491,7 @@ def main():
         work.source = lambda: None
         for thread in threads:
             thread.join()
+    faulthandler.cancel_dump_traceback_later()
     missing = [one for one, runs in work.runs.items() if work.hits[one] == 0]
     for (program, kind), runs in sorted(work.runs.items()):
         print(f"{program:>7} {kind:<10} {runs:5} runs, {work.hits[program, kind]:5} with a failure")
