@@ -37,13 +37,13 @@ def causes(paths):
 
 
 @pytest.fixture(scope="module")
-def traces(tmp_path_factory):
-    return make_traces.write(tmp_path_factory.mktemp("traces"))
+def traces(root):
+    return make_traces.write(root / "traces")
 
 
 @pytest.fixture(scope="module")
-def blank(tmp_path_factory):
-    return make_traces.write(tmp_path_factory.mktemp("blank"), blank=True)
+def blank(root):
+    return make_traces.write(root / "blank", blank=True)
 
 
 @pytest.mark.parametrize("name", make_traces.SCENARIOS)
@@ -108,9 +108,9 @@ def test_commands_give_one_document(traces, command):
     assert isinstance(json.loads(document.stdout), dict) and document.stdout.count(b"\n") == 1
 
 
-def test_exit_statuses(traces, tmp_path):
+def test_exit_statuses(traces, folder):
     good, bad = traces["good"][0], traces["down"][0]
-    (tmp_path / "empty.json").write_text("")
+    (folder / "empty.json").write_text("")
     assert run("show", good).returncode == 0
     assert run("show", bad).returncode == 1
     assert run("timeline", bad).returncode == 0
@@ -119,10 +119,10 @@ def test_exit_statuses(traces, tmp_path):
     assert run("show").returncode == 2
     assert run("shw", good).returncode == 2 and b"did you mean show" in run("shw", good).stderr
     assert run("export", good).returncode == 2
-    for path in (tmp_path / "no.json", tmp_path / "empty.json", tmp_path, "/dev/zero"):
+    for path in (folder / "no.json", folder / "empty.json", folder, "/dev/zero"):
         assert run("show", path).returncode == 2
     # what can be read is shown
-    both = run("diagnose", bad, tmp_path / "no.json")
+    both = run("diagnose", bad, folder / "no.json")
     assert both.returncode == 2 and b"endpoint_down" in both.stdout and b"no.json" in both.stderr
     assert run("-V").stdout.startswith(b"msigtrace ") and run("--help").returncode == 0
     for command in (*COMMANDS, "compare", "export"):
@@ -160,7 +160,7 @@ def test_snapshots_stand_by_their_point(traces, name):
     assert [line for line in lines if "ready no -> yes" in line and line.split()[0] == "all"]
 
 
-def test_a_point_that_comes_again_and_another_attempt(tmp_path):
+def test_a_point_that_comes_again_and_another_attempt(folder):
     t = make_traces.Trace(9)
     t.begin()
     t.rounds(2)
@@ -169,7 +169,7 @@ def test_a_point_that_comes_again_and_another_attempt(tmp_path):
     t.attempt = 2
     t.state = dict.fromkeys(t.state, "new")
     t.snapshots("PRE_ROUND1")
-    path = t.write(tmp_path)
+    path = t.write(folder)
     points = json.loads(run("-j", "snapshots", path).stdout)["points"]
     assert [(p["attempt"], p["point"][9:], p["again"], len(p["wallets"])) for p in points] == [
         (1, "PRE_ROUND1", False, 3), (1, "POST_PREPARE", False, 3), (1, "POST_MAKE_MULTISIG", False, 3),
@@ -205,8 +205,8 @@ def test_show_counts_the_setup(traces):
     assert b"18 of these calls" in run("show", traces["good_session"][0]).stdout
 
 
-def test_a_name_that_is_no_utf8(traces, tmp_path):
-    path = bytes(tmp_path) + b"/escrow_\xff.json"
+def test_a_name_that_is_no_utf8(traces, folder):
+    path = bytes(folder) + b"/escrow_\xff.json"
     with open(path, "wb") as copy:
         copy.write(traces["down"][0].read_bytes())
     for arguments in (*([c, path] for c in COMMANDS), ["compare", traces["good"][0], path], ["export", "-f", "html", path]):
@@ -262,9 +262,9 @@ def test_lanes(traces):
 
 # --- damaged and hostile files ------------------------------------------------------------
 
-def test_a_trace_that_was_cut_off_anywhere(tmp_path):
+def test_a_trace_that_was_cut_off_anywhere(folder):
     whole = make_traces.worker_killed()[0].lines().encode()
-    path = tmp_path / "escrow.jsonl"
+    path = folder / "escrow.jsonl"
     for size in range(200, len(whole), 977):
         path.write_bytes(whole[:size])
         result = run("-j", "diagnose", path)
@@ -273,9 +273,9 @@ def test_a_trace_that_was_cut_off_anywhere(tmp_path):
         assert document["files"][0]["cut"] == (b"not whole" in result.stderr)
 
 
-def test_a_broken_line_costs_itself(tmp_path):
+def test_a_broken_line_costs_itself(folder):
     lines = make_traces.down()[0].lines().splitlines(keepends=True)
-    path = tmp_path / "escrow.jsonl"
+    path = folder / "escrow.jsonl"
     lines[5] = '{"seq": 5, "type": "LEA\n'
     path.write_text("".join(lines))
     result = run("diagnose", path)
@@ -284,11 +284,11 @@ def test_a_broken_line_costs_itself(tmp_path):
 
 
 @pytest.mark.parametrize("lines_go", ["further", "less far"])
-def test_of_two_files_of_one_escrow_the_one_that_goes_further_counts(tmp_path, lines_go):
+def test_of_two_files_of_one_escrow_the_one_that_goes_further_counts(folder, lines_go):
     t = make_traces.down()[0]
-    whole, lines = t.events, tmp_path / "a.jsonl"
+    whole, lines = t.events, folder / "a.jsonl"
     t.events = whole[:10] if lines_go == "further" else whole
-    finished = t.write(tmp_path)
+    finished = t.write(folder)
     t.events = whole if lines_go == "further" else whole[:10]
     lines.write_text(t.lines())
     counts = lines if lines_go == "further" else finished
@@ -303,10 +303,10 @@ def test_of_two_files_of_one_escrow_the_one_that_goes_further_counts(tmp_path, l
     assert result.stderr == b"" and json.loads(result.stdout)["files"][0]["file"].endswith(counts.suffix)
 
 
-def test_a_file_that_was_folded_meanwhile_is_found(tmp_path):
+def test_a_file_that_was_folded_meanwhile_is_found(folder):
     """msigctl trace said .jsonl, and then the escrow was at its end; and the other way."""
     t = make_traces.good()[0]
-    path = t.write(tmp_path)
+    path = t.write(folder)
     assert run("show", path.with_suffix(".jsonl")).returncode == 0
     path.unlink()
     assert run("show", path).returncode == 2 and b"No such file" in run("show", path).stderr
@@ -326,11 +326,11 @@ def hostile(thing):
     return HOSTILE if isinstance(thing, str) and thing not in make_traces.ROLES and not thing.isupper() and "_" not in thing else thing
 
 
-def test_no_control_character_reaches_the_terminal(tmp_path):
+def test_no_control_character_reaches_the_terminal(folder):
     for ascii_locale in (True, False):
         for name in ("torn_wallet", "pollution", "two_parties"):
             for i, t in enumerate(make_traces.SCENARIOS[name][0]()):
-                path = tmp_path / f"{name}{i}.json"
+                path = folder / f"{name}{i}.json"
                 path.write_text(json.dumps(hostile({**t.header, "events": t.events})))
                 for command in ("show", "timeline", "stats", "snapshots", "diagnose"):
                     for form in ((), ("-j",)):
@@ -377,12 +377,12 @@ def page_of(*paths):
     return page, text
 
 
-def test_the_page_stands_by_itself(traces, tmp_path):
+def test_the_page_stands_by_itself(traces, folder):
     page, text = page_of(*traces["pollution"])
     assert page.seen["svg"] == 3 and page.seen["rect"] > 30
     assert "prefers-color-scheme:dark" in text and "default-src 'none'" in text and "pollution" in text
     t = make_traces.torn_wallet()[0]
-    path = tmp_path / "hostile.json"
+    path = folder / "hostile.json"
     path.write_text(json.dumps(hostile({**t.header, "events": t.events})))
     page_of(path)
 
