@@ -14,7 +14,7 @@ import pytest
 from harness import section
 from machine import LIMIT, wait_for
 from stand_ins import Stood
-from test_msigtrace import causes, make_traces
+from test_msigtrace import causes, made_trace
 from test_pollution import put_foreign_wallet
 from test_recovery import hold, kill_worker_held_by
 from test_stand_in import REAL_ADDRESSES
@@ -45,7 +45,7 @@ def blank(path, folder):
     folder.mkdir(exist_ok=True)
     copy = folder / path.name
     lines = [json.loads(path.read_text())] if path.suffix == ".json" else map(json.loads, path.read_text().splitlines())
-    copy.write_text("".join(json.dumps(make_traces.without_texts(line)) + "\n" for line in lines))
+    copy.write_text("".join(json.dumps(made_trace.without_texts(line)) + "\n" for line in lines))
     return copy
 
 

@@ -17,6 +17,7 @@ import pytest
 import harness
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "traces"))
+import made_trace  # noqa: E402
 import make_traces  # noqa: E402
 
 COMMANDS = {"show": 1, "timeline": 1, "stats": 9, "snapshots": 1, "diagnose": 9}
@@ -147,7 +148,7 @@ def test_snapshots_stand_by_their_point(traces, name):
     points = json.loads(run("-j", "snapshots", traces[name][0]).stdout)["points"]
     assert [p["point"] for p in points] == [f"SNAPSHOT_{p}" for p in POINTS]
     for p, before in zip(points, [None, *points]):
-        assert [w["role"] for w in p["wallets"]] == list(make_traces.ROLES) and p["attempt"] == 1 and not p["again"]
+        assert [w["role"] for w in p["wallets"]] == list(made_trace.ROLES) and p["attempt"] == 1 and not p["again"]
         for i, w in enumerate(p["wallets"]):
             if before is None:
                 assert w["changed"] is None
@@ -161,7 +162,7 @@ def test_snapshots_stand_by_their_point(traces, name):
 
 
 def test_a_point_that_comes_again_and_another_attempt(folder):
-    t = make_traces.Trace(9)
+    t = made_trace.Trace(9)
     t.begin()
     t.rounds(2)
     t.go_on("worker_died")
@@ -323,7 +324,7 @@ def hostile(thing):
         return [hostile(t) for t in thing]
     if isinstance(thing, dict):
         return {k: hostile(v) for k, v in thing.items()}
-    return HOSTILE if isinstance(thing, str) and thing not in make_traces.ROLES and not thing.isupper() and "_" not in thing else thing
+    return HOSTILE if isinstance(thing, str) and thing not in made_trace.ROLES and not thing.isupper() and "_" not in thing else thing
 
 
 def test_no_control_character_reaches_the_terminal(folder):
