@@ -101,7 +101,9 @@ has_said(const struct journal *j, int round)
 static int
 missing_message(const struct journal *j, int lowest)
 {
-	for (int round = lowest < ROUND_PREPARE ? ROUND_PREPARE : lowest; round <= lowest + 1 && round <= j->done; round++) {
+	int first = lowest < ROUND_PREPARE ? ROUND_PREPARE : lowest, last = lowest < ROUND_PREPARE ? ROUND_PREPARE : lowest + 1;
+
+	for (int round = first; round <= last && round <= j->done; round++) {
 		if (round <= ROUND_EXCHANGE && !has_said(j, round))
 			return round;
 	}

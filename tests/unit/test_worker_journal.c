@@ -99,6 +99,23 @@ incomplete(void)
 	return journal_incomplete(&job, why, sizeof why) != NULL ? why : NULL;
 }
 
+/* While one has no wallet yet, the others may have said what begins the next round. */
+static void
+a_damaged_message_is_missed_while_another_has_none(void **state)
+{
+	json_t *damaged = journal(1, 1, -1, 0, 1, 1);
+	const char *why;
+
+	(void)state;
+	give(0, journal(0, -1, 0, -1, 1, 0));
+	json_object_set_new(json_array_get(json_object_get(damaged, "messages"), 0), "sealed", json_string("AAAA"));
+	give(1, damaged);
+	give(2, journal(2, 1, -1, 0, 1, 1));
+	why = incomplete();
+	assert_non_null(why);
+	assert_non_null(strstr(why, "message of round 1"));
+}
+
 static void
 whole_ones_are_complete(void **state)
 {
@@ -215,6 +232,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(whole_ones_are_complete),
+		TEST(a_damaged_message_is_missed_while_another_has_none),
 		TEST(one_round_apart_is_complete_and_two_are_not),
 		TEST(create_and_prepare_wait_for_nobody),
 		TEST(a_message_that_is_needed_is_missed),
