@@ -115,6 +115,16 @@ note_good(struct repairer *r, json_t *finished, const char *endpoint)
 	    r->wallets.attempt, "role", repair_role(r), "wallet", wallet, "from", from));
 }
 
+/* Also when they were good at one time: status says so from now on. */
+static void
+note_lost(struct repairer *r, const char *why)
+{
+	char reason[STORE_REASON_MAX];
+
+	text_copy(reason, sizeof reason, why);
+	store_set_not_repaired(r->sv->store, r->escrow_id, r->wallets.attempt, reason, clock_wall_ms());
+}
+
 static void
 give_back(struct repairer *r, enum endpoint_event event)
 {
@@ -146,8 +156,10 @@ on_gone(void *owner, const struct worker_end *end)
 		note_good(r, end->finished, endpoint);
 	} else {
 		worker_describe_end(end, why, sizeof why);
-		if (tried)
+		if (tried) {
 			repair_put_back(r);
+			note_lost(r, why);
+		}
 		repair_not_repaired(r, why, tried ? "keep the store and its key safe: what it has of the wallet is all there is; put "
 		    "right what is named here, and run msigctl check --repair again"
 		    : "put right what is named here, and run msigctl check --repair again");

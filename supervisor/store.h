@@ -336,14 +336,19 @@ enum store_result store_set_copies(struct store *store, const char *escrow_id, i
     const struct store_copies *copies);
 
 /* A wallet of a Ready escrow gets intent->wallet for its name, intent->stamp, and
- * that endpoint. reason: it has another name than before, whose files go to the
- * attic; NULL: it has not. STORE_CONFLICT: the escrow is not Ready. */
+ * that endpoint; that its wallets were verified is not so any more. reason: it has
+ * another name than before, whose files go to the attic; NULL: it has not.
+ * STORE_CONFLICT: the escrow is not Ready. */
 enum store_result store_intend_repair(struct store *store, const struct store_intent *intent, const char *endpoint,
     const char *reason);
 
 /* All its wallets were opened from disk and are good now, also if they were
  * before. STORE_CONFLICT: it is not Ready. */
 enum store_result store_set_repaired(struct store *store, const char *escrow_id, int attempt, int64_t now);
+
+/* What the store has of one of its wallets does not open, as if it had been found
+ * so when they were verified; reason: shorter than STORE_REASON_MAX. */
+enum store_result store_set_not_repaired(struct store *store, const char *escrow_id, int attempt, const char *reason, int64_t now);
 
 /* Every sealed thing of an attempt, for `check`. */
 typedef void (*store_sealed_fn)(int attempt, enum role role, int round, const char *kind,

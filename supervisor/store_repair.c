@@ -72,6 +72,9 @@ move(struct store *store, const struct store_intent *intent, const char *endpoin
 	if (result == STORE_OK)
 		result = store_run(store, SQL_SET_REPAIRED, &changed, "titttt", intent->escrow_id, (int64_t)intent->attempt,
 		    role, intent->wallet, intent->stamp, endpoint);
+	/* should nobody come to write that wallet, the next start finds it missing */
+	if (result == STORE_OK)
+		result = store_run(store, SQL_SET_DOUBTED, NULL, "ti", intent->escrow_id, (int64_t)intent->attempt);
 	return result == STORE_OK && changed != 1 ? STORE_CONFLICT : result;
 }
 
@@ -93,4 +96,17 @@ store_set_repaired(struct store *store, const char *escrow_id, int attempt, int6
 		return STORE_FAILED;
 	result = store_run(store, SQL_SET_VERIFIED_ANEW, &changed, "tii", escrow_id, (int64_t)attempt, now);
 	return store_leave(store, result == STORE_OK && changed != 1 ? STORE_CONFLICT : result);
+}
+
+enum store_result
+store_set_not_repaired(struct store *store, const char *escrow_id, int attempt, const char *reason, int64_t now)
+{
+	enum store_result result;
+
+	if (!store_enter(store))
+		return STORE_FAILED;
+	result = store_run(store, SQL_SET_DOUBTED, NULL, "ti", escrow_id, (int64_t)attempt);
+	if (result == STORE_OK)
+		result = store_run(store, SQL_SET_NOT_VERIFIED, NULL, "tiit", escrow_id, (int64_t)attempt, now, reason);
+	return store_leave(store, result);
 }

@@ -169,6 +169,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_SET_REPAIRED] =
 	    "UPDATE participant SET wallet = ?4, stamp = ?5, endpoint = ?6, home = ?6 WHERE " THIS_ATTEMPT " AND role = ?3"
 	    " AND kind = 'managed' AND (SELECT phase FROM attempt WHERE " THIS_ATTEMPT ") = 'Ready'",
+	[SQL_SET_DOUBTED] =
+	    "UPDATE attempt SET verified_at = NULL WHERE " THIS_ATTEMPT " AND phase = 'Ready'",
 	[SQL_SET_VERIFIED_ANEW] =
 	    "UPDATE attempt SET verified_at = ?3, not_verified_at = NULL, not_verified_reason = NULL"
 	    " WHERE " THIS_ATTEMPT " AND phase = 'Ready'",

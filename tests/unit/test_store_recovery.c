@@ -454,6 +454,17 @@ copies_can_be_made_anew(void **state)
 }
 
 static void
+assert_verified(int64_t at, int64_t not_at)
+{
+	struct store_escrow e;
+
+	assert_int_equal(store_get_escrow(t.store, id, &e), STORE_OK);
+	assert_int_equal(e.verified_at, at);
+	assert_int_equal(e.not_verified_at, not_at);
+	store_escrow_clear(&e);
+}
+
+static void
 a_repaired_wallet_has_another_name_and_endpoint(void **state)
 {
 	struct store_intent intent = intent_of(ROLE_VENDOR, 0, "wv-2");
@@ -463,12 +474,20 @@ a_repaired_wallet_has_another_name_and_endpoint(void **state)
 	assert_int_equal(store_intend_repair(t.store, &intent, "x", "gone"), STORE_CONFLICT); /* it is not Ready */
 	assert_int_equal(retired(), 0);
 	publish();
+	assert_int_equal(store_set_verified(t.store, id, 1, NULL, 7000), STORE_OK);
 	assert_int_equal(store_intend_repair(t.store, &intent, "x", "gone"), STORE_OK);
+	assert_verified(0, 0); /* a wallet of that name may never be written */
 	assert_int_equal(retired(), 1);
 	assert_string_equal(t.last, "wv vendor b: gone");
 	assert_int_equal(store_intend_repair(t.store, &intent, "y", NULL), STORE_OK); /* the same name */
 	assert_int_equal(retired(), 1);
 	assert_int_equal(removable(INT64_MAX), 0); /* it has an address */
+	assert_int_equal(store_set_not_repaired(t.store, id, 1, "nothing opens", 8000), STORE_OK);
+	assert_verified(0, 8000);
+	assert_int_equal(store_set_repaired(t.store, id, 1, 9000), STORE_OK);
+	assert_verified(9000, 0);
+	assert_int_equal(store_set_not_repaired(t.store, id, 1, "nothing opens any more", 10000), STORE_OK);
+	assert_verified(0, 10000);
 	assert_int_equal(store_get_wallets(t.store, id, 1, wallets), STORE_OK);
 	assert_string_equal(wallets[ROLE_VENDOR].wallet, "wv-2");
 	assert_string_equal(wallets[ROLE_VENDOR].endpoint, "y");
