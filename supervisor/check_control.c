@@ -11,6 +11,7 @@
 #include "common/text.h"
 #include "supervisor/endpoint.h"
 #include "supervisor/escrow.h"
+#include "supervisor/homes.h"
 #include "supervisor/repair.h"
 #include "supervisor/session.h"
 #include "supervisor/supervisor.h"
@@ -215,19 +216,19 @@ static const struct worker_job check_job = {.name = "check", .start = start_fram
 
 /* --- which one, and when -------------------------------------------------- */
 
-/* The wallets' own endpoints, all free, are leased. */
+/* An endpoint for each wallet, its own if possible, all free, are leased. Two may
+ * have the same, after a repair elsewhere. */
 static bool
 lease_all(struct verifier *v)
 {
+	struct claim claim = {.needs = v->wallets.roles, .at_home = v->wallets.roles};
+
 	for (int r = 0; r < ROLE_COUNT; r++) {
-		struct endpoint *ep;
-		if ((v->wallets.roles & ROLE_BIT(r)) == 0)
-			continue;
-		ep = endpoint_find(v->sv->endpoints, v->wallets.of[r].endpoint);
-		if (ep == NULL || (ep->state != ENDPOINT_IDLE && ep->state != ENDPOINT_PRIMED))
-			return false;
-		v->endpoints[r] = ep;
+		if ((v->wallets.roles & ROLE_BIT(r)) != 0)
+			claim.homes[r] = endpoint_find(v->sv->endpoints, v->wallets.of[r].endpoint);
 	}
+	if (!homes_pick(v->sv->endpoints, &claim, v->endpoints))
+		return false;
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		if (v->endpoints[r] != NULL)
 			endpoint_lease(v->endpoints[r], v->wallets.escrow_id, (enum role)r, clock_wall_ms());

@@ -38,6 +38,8 @@ homes_suit(const struct claim *claim, const struct endpoint *ep, int role)
 		return serves_role(ep, role);
 	if (ep == home)
 		return true;
+	if (claim->stays)
+		return false;
 	if ((claim->at_home & ROLE_BIT(role)) != 0)
 		return home != NULL && serves_role(ep, role) && endpoint_shares_files(ep, home);
 	return serves_role(ep, role) && endpoint_folder(ep) != NULL;

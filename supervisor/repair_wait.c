@@ -88,8 +88,9 @@ give_up(struct repairer *r)
 	repair_next_wallet(r);
 }
 
-/* Where it was made; one that is down may have the wallet: a second one is not
- * made elsewhere. */
+/* Where it was made: there it may be open still, about to be closed. One that is
+ * down may have it, too: a second one is made elsewhere only where the same files
+ * are, whose locks tell. */
 void
 repair_wait(struct repairer *r)
 {
@@ -102,7 +103,7 @@ repair_wait(struct repairer *r)
 	}
 	r->claim = (struct claim){
 		.needs = ROLE_BIT(r->role), .order = scheduler_order_behind(r->sv->scheduler, r->sv->last_seq),
-		.at_home = home != NULL ? ROLE_BIT(r->role) : 0, .granted = on_granted,
+		.at_home = home != NULL ? ROLE_BIT(r->role) : 0, .stays = home != NULL && homes_is_there(home), .granted = on_granted,
 	};
 	r->claim.homes[r->role] = home;
 	if (json_object_get(r->absent, absent_key(r)) != NULL && !may_come(r)) {
@@ -120,6 +121,11 @@ repair_look_at_endpoint(struct repairer *r)
 {
 	int64_t now = clock_monotonic_ms();
 
+	if (r->claim.stays && !homes_is_there(r->claim.homes[r->role])) {
+		scheduler_dequeue(r->sv->scheduler, &r->claim);
+		r->claim.stays = false;
+		scheduler_enqueue(r->sv->scheduler, &r->claim);
+	}
 	if (may_come(r))
 		r->there_ms = now;
 	if (now - r->there_ms < PATIENCE_MS && now - r->since_ms < WAIT_LIMIT_MS) {

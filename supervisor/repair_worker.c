@@ -135,10 +135,12 @@ write_intent(struct repairer *r, json_t *intent)
 	struct store_intent row = {.escrow_id = r->escrow_id, .attempt = r->wallets.attempt, .role = (enum role)r->role,
 		.wallet = json_string_value(json_object_get(intent, "wallet")),
 		.stamp = json_string_value(json_object_get(intent, "stamp")), .now = clock_wall_ms()};
-	bool renamed = strcmp(row.wallet, r->wallets.of[r->role].wallet) != 0;
+	const struct store_wallet *w = &r->wallets.of[r->role];
 	enum store_result result;
 
-	result = store_intend_repair(store, &row, r->endpoint->name, renamed ? reason : NULL);
+	/* its home stays: this one reads the same files, if it is another */
+	result = store_intend_repair(store, &row, r->claim.at_home != 0 ? w->endpoint : r->endpoint->name,
+	    strcmp(row.wallet, w->wallet) != 0 ? reason : NULL);
 	if (result != STORE_OK)
 		return result;
 	return store_add_event(store, r->escrow_id, "restore", json_pack("{s:i, s:s, s:i, s:s}", "attempt", row.attempt, "role",

@@ -35,6 +35,7 @@ struct claim {
 	unsigned needs;              /* ROLE_BIT()s */
 	int64_t order;               /* scheduler_order() */
 	unsigned at_home;            /* ROLE_BIT()s: the wallet exists: only where it can be opened */
+	bool stays;                  /* these: only at their homes, not wherever the same files are */
 	unsigned to_write;           /* ROLE_BIT()s: it does not wait for that: also where its copy can be written */
 	struct endpoint *homes[ROLE_COUNT]; /* of those: where they were made; NULL: no such endpoint any more */
 	bool goes_on;                /* with an attempt that has begun: is served also while msigd drains */

@@ -233,6 +233,27 @@ test_roles_without_home_are_placed_and_the_others_stay(void **state)
 	assert_at(b, other, bare);
 }
 
+/* There it may be open still, and about to be closed. */
+static void
+test_one_that_stays_waits_for_its_home(void **state)
+{
+	struct endpoint *b = add("b", ROLE_ANY, "/w", ENDPOINT_PROBING);
+	struct claim c = claim_at(1, b, NULL, NULL);
+
+	(void)state;
+	add("o", ROLE_ANY, "/w", ENDPOINT_IDLE);
+	c.needs = c.at_home = ROLE_BIT(ROLE_BUYER);
+	c.stays = true;
+	enqueue(&c);
+	turn();
+	assert_int_equal(t.granted, 0);
+	scheduler_dequeue(t.sv.scheduler, &c);
+	c.stays = false;
+	enqueue(&c);
+	turn();
+	assert_int_equal(t.granted, 1);
+}
+
 /* Where msigd is not told the folder, nothing is written; but the home may be back. */
 static void
 test_copy_is_written_only_where_the_folder_is_told(void **state)
@@ -526,6 +547,7 @@ main(void)
 		TEST(test_all_are_placed_if_it_can_be_done_at_all),
 		TEST(test_who_has_to_move_takes_nobodys_home),
 		TEST(test_roles_without_home_are_placed_and_the_others_stay),
+		TEST(test_one_that_stays_waits_for_its_home),
 		TEST(test_copy_is_written_only_where_the_folder_is_told),
 		TEST(test_other_places_are_those_that_may_come_back),
 		TEST(test_endpoint_whose_last_look_failed_is_not_there),
