@@ -52,10 +52,11 @@ static const struct op reopen_script[] = {
 	{.method = NULL},
 };
 
-/* After publication: the wallets are stored, and the endpoints are left clean. */
+/* After publication the endpoints are left clean. The wallets are stored, and on
+ * the disk for good: to save them again would undo that. */
 static const struct op close_script[] = {
 	{.method = "get_attribute", .params = params_stamp_key, .take = take_stamp},
-	{.method = "close_wallet", .accepted_error = -13 /* none is open */},
+	{.method = "close_wallet", .params = params_no_save, .accepted_error = NO_WALLET_OPEN},
 	{.method = NULL},
 };
 

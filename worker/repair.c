@@ -79,11 +79,6 @@ finish(struct party *p, const char *from)
 	job_finish(p->job, "done", fields);
 }
 
-static void
-on_stamped(struct party *p)
-{
-	finish(p, "files");
-}
 
 /* --- names and files ------------------------------------------------------------ */
 
@@ -105,6 +100,20 @@ bool
 repair_reaches(const struct party *p)
 {
 	return knows_folder(p) && access(p->wallet_dir, W_OK | X_OK) == 0;
+}
+
+/* What a wallet-rpc has written it has made durable nowhere. */
+static void
+finish_written(struct party *p, const char *from)
+{
+	if (!knows_folder(p) || wallet_sync_files(p))
+		finish(p, from);
+}
+
+static void
+on_stamped(struct party *p)
+{
+	finish_written(p, "files");
 }
 
 /* No file of that name: a dangling link is one, too. */
@@ -143,7 +152,7 @@ on_restored(struct party *p)
 	}
 	log_warn("wallet_repaired", F_STR("escrow", p->job->escrow_id), F_STR("role", role_name(p->role)),
 	    F_STR("endpoint", p->endpoint), F_STR("wallet", p->wallet), F_STR("how", source_name(source)));
-	finish(p, source == SOURCE_KEYS ? "keys" : "seed");
+	finish_written(p, source == SOURCE_KEYS ? "keys" : "seed");
 }
 
 /* Only now is there a file of that name. */
