@@ -35,7 +35,10 @@ enum progress {
 	READY
 };
 
-static unsigned recovered;               /* parties, by place in job->parties */
+static unsigned recovered, restored;     /* parties, by place in job->parties */
+static unsigned looked;                  /* those that were looked at, or have no wallet yet */
+static unsigned lost;                    /* of these, those that nothing can bring back */
+static struct party *beyond_store;       /* one that is further than any call in the store, or NULL */
 static json_int_t intended[ROLE_COUNT];  /* serial of the report of a restore; 0: none */
 
 /* --- what it is ------------------------------------------------------------- */
@@ -64,12 +67,33 @@ progress(const struct party *p)
 	return address_is_placeholder(p->address) ? AFTER_MAKE : BETWEEN_EXCHANGES;
 }
 
-/* Whether a wallet that stands where the journal says would say this of itself.
- * Which exchange is the last only the wallet knows: one that is ready with
- * another exchange intended has done that, too. */
-static bool
-is_expected(enum progress progress, const struct journal *j)
+static unsigned
+bit_of(const struct party *p)
 {
+	return 1u << (p - p->job->parties);
+}
+
+static unsigned
+all_of(const struct job *job)
+{
+	return (1u << job->party_count) - 1;
+}
+
+static bool
+is_restored(const struct party *p)
+{
+	return (restored & bit_of(p)) != 0;
+}
+
+/* Whether a wallet that stands where the journal says would say this of itself.
+ * Which exchange is the last only the wallet knows. One that is ready after the
+ * first has done a second that the store knows nothing of, unless it is so from
+ * its committed .keys. */
+static bool
+is_expected(const struct party *p, enum progress progress)
+{
+	const struct journal *j = &p->journal;
+
 	switch (progress) {
 	case BEFORE_MAKE:
 		return j->done < ROUND_MAKE;
@@ -78,34 +102,24 @@ is_expected(enum progress progress, const struct journal *j)
 	case BETWEEN_EXCHANGES:
 		return j->done == ROUND_EXCHANGE;
 	case READY:
-		return j->done >= ROUND_EXCHANGE && j->intent == -1;
+		return j->intent == -1 && (j->done > ROUND_EXCHANGE || (j->done == ROUND_EXCHANGE && is_restored(p)));
 	}
 	return false;
 }
 
 /* No call that was intended has brought it there: it went on while another store
- * was in use. From the same three wallets comes the same address again; not from
- * another one, which a role would get that has none on record. */
-static bool
-store_is_older(struct party *p, enum progress is)
+ * was in use. */
+static void
+look_beyond_store(struct party *p, enum progress is)
 {
 	static const int reached[] = {ROUND_CREATE, ROUND_MAKE, ROUND_EXCHANGE, ROUND_EXCHANGE + 1};
 	const struct journal *j = &p->journal;
-	struct job *job = p->job;
 
 	if (reached[is] <= (j->done > j->intent ? j->done : j->intent))
-		return false;
-	for (int i = 0; i < job->party_count; i++) {
-		if (job->parties[i].journal.done >= ROUND_CREATE)
-			continue;
-		job_fail(job, p, NULL, CAUSE_STORE_OLDER, true, "wallet %s is further than any call in the store: the store is older "
-		    "than the wallets, and this escrow may have an address already. Look for a newer backup of the store; with "
-		    "retry it begins anew", p->wallet);
-		return true;
-	}
-	log_warn("store_older", F_STR("escrow", job->escrow_id), F_STR("role", role_name(p->role)), F_STR("wallet", p->wallet),
+		return;
+	beyond_store = p;
+	log_warn("store_older", F_STR("escrow", p->job->escrow_id), F_STR("role", role_name(p->role)), F_STR("wallet", p->wallet),
 	    F_STR("what", "the wallet is further than any call in the store: was that put back from a backup?"));
-	return false;
 }
 
 static bool
@@ -119,10 +133,9 @@ take_progress(struct party *p, json_t *result)
 		return false;
 	is = progress(p);
 	p->ready = is == READY;
-	if (is_expected(is, &p->journal) || MSIGD_MISTAKE_BLIND_REPEAT)
+	if (is_expected(p, is) || MSIGD_MISTAKE_BLIND_REPEAT)
 		return true;
-	if (store_is_older(p, is))
-		return false;
+	look_beyond_store(p, is);
 	snprintf(p->why_unfit, sizeof p->why_unfit, "%s, and the last answer of it that is kept is that of %s", names[is],
 	    step_call(p->journal.done));
 	p->unfit = true;
@@ -178,8 +191,8 @@ note_recovered(struct party *p)
 {
 	struct job *job = p->job;
 
-	recovered |= 1u << (p - job->parties);
-	if (job_stop_if_idle(job) || job->stopping || recovered != (1u << job->party_count) - 1)
+	recovered |= bit_of(p);
+	if (job_stop_if_idle(job) || job->stopping || recovered != all_of(job))
 		return;
 	setup_go_on(job);
 	for (int i = 0; i < job->party_count; i++)
@@ -193,6 +206,8 @@ on_restored(struct party *p)
 		job_fail(p->job, p, "open_wallet", CAUSE_NOT_RECOVERED, false, "the wallet restored as %s: %s", p->wallet, p->why_unfit);
 		return;
 	}
+	if (p->ready && !wallet_sync_files(p))
+		return;
 	log_info("wallet_restored", F_STR("escrow", p->job->escrow_id), F_STR("role", role_name(p->role)),
 	    F_STR("endpoint", p->endpoint), F_STR("wallet", p->wallet));
 	note_recovered(p);
@@ -213,7 +228,14 @@ restore(struct party *p)
 	FAULT_AT("restore", "written", role_name(p->role), p->journal.done, p->job->escrow_id, p->url);
 	wallet_give_to_owner(p, path);
 	p->unfit = false;
+	restored |= bit_of(p);
 	job_run_script(p, restore_script, on_restored);
+}
+
+static bool
+can_be_restored(const struct party *p)
+{
+	return p->journal.keys != NULL && p->wallet_dir[0] != '\0';
 }
 
 static void
@@ -222,11 +244,6 @@ intend_restore(struct party *p)
 	struct job *job = p->job;
 	json_t *intent;
 
-	if (p->journal.keys == NULL || p->wallet_dir[0] == '\0') {
-		job_fail(job, p, NULL, CAUSE_NOT_RECOVERED, false, "wallet %s: %s; and %s", p->wallet, p->why_unfit,
-		    p->journal.keys == NULL ? "there is no copy of its .keys" : "no file can be written for this endpoint");
-		return;
-	}
 	if (!MSIGD_MISTAKE_RESTORE_OVER)
 		wallet_new_name(p);
 	setup_make_stamp(p);
@@ -253,15 +270,56 @@ recovery_acked(struct job *job, json_int_t serial)
 
 /* --- looking ---------------------------------------------------------------------- */
 
+/* From the same three wallets comes the same address again; not from another one,
+ * which a role would get that has none on record, or one that is lost. */
+static bool
+store_is_older(struct job *job)
+{
+	for (int i = 0; beyond_store != NULL && i < job->party_count; i++) {
+		const struct party *p = &job->parties[i];
+		bool has_one = p->journal.done >= ROUND_CREATE;
+		if (has_one && (lost & bit_of(p)) == 0)
+			continue;
+		job_fail(job, beyond_store, NULL, CAUSE_STORE_OLDER, true, "wallet %s is further than any call in the store, and the %s's "
+		    "%s: the store is older than the wallets, and this escrow may have an address already. Look for a newer backup "
+		    "of the store; with retry it begins anew", beyond_store->wallet, role_name(p->role),
+		    has_one ? "cannot be brought back" : "is not in it");
+		return true;
+	}
+	return false;
+}
+
+static void
+fail_lost(struct job *job)
+{
+	struct party *p = job->parties;
+
+	while ((lost & bit_of(p)) == 0)
+		p++;
+	job_fail(job, p, NULL, CAUSE_NOT_RECOVERED, false, "wallet %s: %s; and %s", p->wallet, p->why_unfit,
+	    p->journal.keys == NULL ? "there is no copy of its .keys" : "no file can be written for this endpoint");
+}
+
+/* What is lost is told when all were looked at: what the others are tells whether
+ * another attempt may be made. */
 static void
 on_looked(struct party *p)
 {
-	if (job_stop_if_idle(p->job) || p->job->stopping)
+	struct job *job = p->job;
+
+	if (job_stop_if_idle(job) || job->stopping)
 		return;
-	if (p->unfit)
-		intend_restore(p);
-	else
+	looked |= bit_of(p);
+	if (p->unfit && !can_be_restored(p))
+		lost |= bit_of(p);
+	if (looked == all_of(job) && store_is_older(job))
+		return;
+	if (looked == all_of(job) && lost != 0)
+		fail_lost(job);
+	else if (!p->unfit)
 		note_recovered(p);
+	else if (can_be_restored(p))
+		intend_restore(p);
 }
 
 void
@@ -276,8 +334,10 @@ recovery_begin(struct job *job)
 	}
 	for (int i = 0; i < job->party_count && !job->ended; i++) {
 		struct party *p = &job->parties[i];
-		if (p->journal.done < ROUND_CREATE)
+		if (p->journal.done < ROUND_CREATE) {
+			looked |= bit_of(p);
 			note_recovered(p);
+		}
 	}
 	for (int i = 0; i < job->party_count && !job->ended; i++) {
 		struct party *p = &job->parties[i];

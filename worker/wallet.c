@@ -19,6 +19,17 @@ enum { SEED_MIN = 128, SEED_MAX = 2048 /* three have to fit a frame, beside the 
 
 static void run_op(struct party *p);
 
+/* An attempt creates a wallet under its own name once; what does it again takes
+ * another (wallet_new_name). */
+static bool
+was_created_before(const struct party *p, const struct rpc_result *r)
+{
+	char name[sizeof p->wallet];
+
+	snprintf(name, sizeof name, "%s-%d-%s", p->job->escrow_id, p->job->attempt, role_name(p->role));
+	return r->code == WALLET_EXISTS && strcmp(p->op->method, "create_wallet") == 0 && strcmp(p->wallet, name) == 0;
+}
+
 /* What it means that a wallet-rpc says no. */
 static void
 fail_error(struct party *p, const struct rpc_result *r)
@@ -36,6 +47,10 @@ fail_error(struct party *p, const struct rpc_result *r)
 		    "program use this endpoint?", r->why, p->wallet);
 	else if (strcmp(call, "open_wallet") == 0)
 		job_fail(p->job, p, call, CAUSE_WALLET_FILES, false, "wallet %s: %s", p->wallet, r->why);
+	else if (was_created_before(p, r))
+		job_fail(p->job, p, call, CAUSE_STORE_OLDER, true, "wallet %s is there, and the store knows nothing of it: the store is "
+		    "older than the wallets, and this escrow may have an address already. Look for a newer backup of the store; "
+		    "with retry it begins anew", p->wallet);
 	else
 		job_fail(p->job, p, call, r->code == ALREADY_MULTISIG && p->round <= 2 ? CAUSE_POLLUTED : CAUSE_WALLET_ERROR,
 		    false, "%s", r->why);

@@ -27,7 +27,7 @@ enum rpc_outcome {
 
 /* Those codes of an RPC_ERROR that mean something of their own (monero's
  * wallet_rpc_server_error_codes.h). */
-enum rpc_code { NO_WALLET_OPEN = -13, WRONG_PASSWORD = -22, ALREADY_MULTISIG = -28, NO_ATTRIBUTE = -45 };
+enum rpc_code { NO_WALLET_OPEN = -13, WALLET_EXISTS = -21, WRONG_PASSWORD = -22, ALREADY_MULTISIG = -28, NO_ATTRIBUTE = -45 };
 
 enum { RPC_ANSWER_MAX = 1024 * 1024, RPC_WHY_MAX = 256 };
 

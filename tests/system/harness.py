@@ -241,6 +241,13 @@ class Msigd:
         return wait_for(lambda: (e := self.get(escrow))["phase"] in ("Ready", "Failed") and e,
                         f"the end of {escrow}: {self.get(escrow)['status']}", step=0.05)
 
+    def wait_steps(self, escrow, round_, count):
+        """Until so many of its wallets have done that round."""
+        events = self.events(escrow=escrow)
+        wait_for(lambda: sum(e["type"] == "step" and e["round"] == round_ for e in list(events.seen)) >= count,
+                 f"{count} wallets in round {round_}")
+        events.close()
+
     def ready(self, *escrows):
         found = [self.end_of(e) for e in escrows]
         for escrow in found:

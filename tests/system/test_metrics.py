@@ -124,13 +124,6 @@ def test_a_call_that_is_given_up_is_counted(msigd, stood, proxy):
     held.set()
 
 
-def with_two_done(m, escrow, round_):
-    """Waits until two of its wallets have done that round."""
-    events = m.events(escrow=escrow)
-    wait_for(lambda: sum(e["type"] == "step" and e["round"] == round_ for e in list(events.seen)) == 2, f"two of three in round {round_}")
-    events.close()
-
-
 def test_workers_that_are_killed_and_endpoints_that_are_down(msigd, stood, proxy, dead):
     held, first = threading.Event(), []
     def hold_first(method, *_):
@@ -142,7 +135,7 @@ def test_workers_that_are_killed_and_endpoints_that_are_down(msigd, stood, proxy
     m = msigd([p, *stood[1:], dead])
     m.expect("worker_died")
     escrow = m.open()
-    with_two_done(m, escrow, 2)
+    m.wait_steps(escrow, 2, 2)
     os.kill(m.workers("setup")[0], signal.SIGKILL)
     held.set()
     m.ready(escrow)

@@ -141,33 +141,39 @@ def m_get(m, escrow, before):
 
 
 def test_kill_9_in_a_repair_does_no_harm(msigd, own, proxy):
-    go_on = threading.Event()
-    places = iter(["open_wallet", "set_attribute"])
-    place = [None]
-    watched = proxy(own[0], lambda method, params, nth: go_on if method == place[0] else None)
-    m = msigd([watched, *own[1:]])
-    m.expect(NOT_REPAIRED)
+    """Once that has begun nobody needs to ask for it again: the next start does."""
+    go_on, place = threading.Event(), [None]
+    watched = [proxy(one, lambda method, params, nth: go_on if method == place[0] else None) for one in own]
+    m = msigd(watched)
+    m.expect(NOT_REPAIRED, "escrow_not_verified")
     found = verified(m, m.ready(m.open())["escrow_id"])
     escrow = found["escrow_id"]
     lose(own)
-    for place[0] in places:
-        watched.held.clear()
-        child = on_terminal(m, "check", "--repair")
-        assert watched.held.wait(LIMIT)
-        child.expect(r"\r[0-9.]+ s  check: the first escrow")
+
+    def killed():
+        wait_for(lambda: any(one.held.is_set() for one in watched), "a wallet that is being repaired")
         m.kill()
+        place[0] = None
         go_on.set()
-        child.expect(pexpect.EOF)
-        child.close()
-        assert child.exitstatus == 3
-        m.start()
-        m.wait_idle(3)
-        go_on.clear()
-    place[0] = None
-    told = m.api("check", repair=True)
-    assert told["ok"], told
+    place[0] = "set_attribute"
+    child = on_terminal(m, "check", "--repair")
+    child.expect(r"\r[0-9.]+ s  check: the first escrow")
+    killed()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 3
+    for one in watched:
+        one.held.clear()
+    go_on.clear()
+    place[0] = "set_attribute"
+    m.start()
+    assert m.get(escrow)["verified_at"] is None
+    killed()
+    m.start()
+    wait_for(lambda: m.get(escrow)["verified_at"], "wallets that are good again")
+    assert m.api("check", repair=True)["ok"]
     names = {p.stem for p in own[0].wallets.glob("*.keys")}
-    assert names == set(wallets_of(found).values()), "each under its own name, and no more"
+    assert names == set(wallets_of(m.get(escrow)).values()), "each under its own name, and no more"
     assert_good(m, own, m_get(m, escrow, found))
 
 
@@ -413,6 +419,52 @@ def test_older_store_publishes_the_same_address_or_none(msigd, own, proxy):
     told = m.api("check")
     assert {p["kind"] for p in told["problems"]} == {"store_older"} and all(p["escrow_id"] == escrow for p in told["problems"])
     assert keys.items() <= {p.name: p.read_bytes() for p in own[0].wallets.glob("*.keys")}.items()
+
+
+def into_the_past(m, escrow, copy):
+    """Ready in this store; as it was in that copy it is begun or gone on with once more."""
+    before = m.ready(escrow)
+    m.stop()
+    put_back(m, copy)
+    m.start()
+    return before
+
+
+def test_older_store_and_a_wallet_that_cannot_be_restored(msigd, stood, proxy):
+    """The others show that there is an address: another attempt would get another one."""
+    go_on, rule = hold("make_multisig")
+    m = msigd([proxy(stood[0], rule), section("w2", stood[1], wallet_dir=""), stood[2]])
+    escrow = m.open()
+    m.wait_steps(escrow, 2, 2)
+    assert m.ctl("backup", m.folder / "middle.db").returncode == 0
+    go_on.set()
+    into_the_past(m, escrow, m.folder / "middle.db")
+    found = m.failed(escrow)
+    assert found["attempt"] == 1 and "older than the wallets" in found["reason"] and "cannot be brought back" in found["reason"]
+
+
+def test_older_store_that_has_begun_nothing_where_no_files_are_read(msigd, stood):
+    m = msigd([section(f"w{n}", one, wallet_dir="") for n, one in enumerate(stood)])
+    escrow = id_from("c")
+    assert m.ctl("backup", m.folder / "empty.db").returncode == 0
+    m.open(escrow_id=escrow)
+    into_the_past(m, escrow, m.folder / "empty.db")
+    m.open(escrow_id=escrow)
+    found = m.failed(escrow)
+    assert found["attempt"] == 1 and "older than the wallets" in found["reason"], found
+
+
+def test_older_store_of_between_the_answers_of_a_round(msigd, stood, proxy):
+    """Two have done their first exchange, as the store knows; that they are ready it does not."""
+    go_on, rule = hold("exchange_multisig_keys")
+    m = msigd([proxy(stood[0], rule), *stood[1:]])
+    escrow = m.open()
+    m.wait_steps(escrow, 3, 2)
+    assert m.ctl("backup", m.folder / "middle.db").returncode == 0
+    go_on.set()
+    before = into_the_past(m, escrow, m.folder / "middle.db")
+    after = m.ready(escrow)
+    assert after["address"] == before["address"] and after["attempt"] == 1
 
 
 def test_cancelled_in_an_older_store_its_wallets_are_kept(msigd, own, proxy):
