@@ -37,7 +37,8 @@
  *   DELAY            kind, asked_ms, measured_ms
  *   CACHE_POLLUTION_DETECTED  found, found_escrow?
  *   WORKER_STARTED, WORKER_EXITED  · exit_code or signal, last: {type, role, method, round}, ok, fault?: garbage,
- *                    version or deadline, for which msigd ended it
+ *                    version or deadline, for which msigd ended it; stopped? true: msigd ended it before it
+ *                    began, since it was cancelled or msigd stops
  *   ERROR_FINAL      cause, error
  *   CUSTOM           name, … queue: length of those who wait still, wait_ms
  *

@@ -24,6 +24,7 @@ static const struct policy faults[WORKER_FAULT_COUNT] = {
 	[WORKER_FAULT_GARBAGE]        = {WORKER_CAUSE_GARBAGE, WORKER_AGAIN_LATER, true, ""},
 	[WORKER_FAULT_VERSION]        = {WORKER_CAUSE_VERSION, WORKER_AGAIN_LATER, false, "restart msigd, so that both are of one version"},
 	[WORKER_FAULT_DEADLINE]       = {WORKER_CAUSE_DEADLINE, WORKER_AGAIN_LATER, true, ""},
+	[WORKER_FAULT_STOPPED]        = {WORKER_CAUSE_STOPPED, WORKER_AGAIN_NOW, false, ""},
 	[WORKER_FAULT_NO_PROCESS]     = {WORKER_CAUSE_NO_PROCESS, WORKER_AGAIN_LATER, false, ""}, /* a shortage passes */
 	[WORKER_FAULT_NOT_EXECUTABLE] = {WORKER_CAUSE_NOT_EXECUTABLE, WORKER_NEVER, true, "install msigd again"},
 };
@@ -67,9 +68,19 @@ policy_of_status(int status)
 	return &faults[WORKER_FAULT_NONE];
 }
 
+/* It did nothing yet, so there was nothing to ask it for. */
+bool
+worker_was_stopped(const struct worker *w)
+{
+	return w->stopped && w->exec_errno == 0 && w->fault == WORKER_FAULT_NONE && WIFSIGNALED(w->status) &&
+	    WTERMSIG(w->status) == SIGTERM;
+}
+
 static enum worker_fault
 fault_of(const struct worker *w)
 {
+	if (worker_was_stopped(w))
+		return WORKER_FAULT_STOPPED;
 	switch (w->exec_errno) {
 	case 0:
 		return w->forked ? w->fault : WORKER_FAULT_NO_PROCESS;
@@ -91,7 +102,7 @@ describe(const struct worker *w, const char *program, char *out, size_t size)
 
 	if (w->exec_errno != 0) {
 		snprintf(out, size, "%s cannot be executed: %s", program, strerror(w->exec_errno));
-	} else if (!w->forked) {
+	} else if (!w->forked || worker_was_stopped(w)) {
 		snprintf(out, size, "%s", w->why[0] != '\0' ? w->why : "it was stopped before it began");
 	} else {
 		child_describe_end(w->status, how, sizeof how);

@@ -21,6 +21,7 @@ enum worker_fault {
 	WORKER_FAULT_GARBAGE,        /* it said what cannot be */
 	WORKER_FAULT_VERSION,        /* it speaks another version of the protocol */
 	WORKER_FAULT_DEADLINE,       /* its time was over */
+	WORKER_FAULT_STOPPED,        /* none of its own: it was not wanted any more before it said hello */
 	WORKER_FAULT_NO_PROCESS,     /* there was none to be had */
 	WORKER_FAULT_NOT_EXECUTABLE,
 	WORKER_FAULT_COUNT
@@ -39,6 +40,7 @@ struct worker {
 	int64_t limit_ms;
 	int64_t spawned_ms;             /* monotonic */
 	bool forked;
+	bool stopped;                   /* by SIGTERM, before it could be asked */
 	struct child *child;
 	struct channel *channel;
 	struct event *deadline;
@@ -64,6 +66,8 @@ void worker_free(struct worker *worker);
 void worker_trace_start(struct worker *worker);
 void worker_trace_end(struct worker *worker);
 bool worker_trace_frame(struct worker *worker, json_t *frame);
+/* msigd ended it, before its hello, for it was not wanted any more. */
+bool worker_was_stopped(const struct worker *worker);
 /* program: its path. */
 void worker_take_end(const struct worker *worker, const char *program, struct worker_end *end);
 

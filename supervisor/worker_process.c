@@ -334,7 +334,7 @@ do_bury(struct worker *w)
 	worker_take_end(w, worker_program, &end);
 	if (w->forked || w->why[0] != '\0')
 		sv->metrics.worker_exits[end.cause]++;
-	if (end.finished == NULL && (w->forked || w->why[0] != '\0')) {
+	if (end.finished == NULL && end.cause != WORKER_CAUSE_STOPPED && (w->forked || w->why[0] != '\0')) {
 		sv->metrics.worker_deaths++;
 		log_warn("worker_died", F_STR("job", w->job->name), F_INT("worker", w->generation),
 		    F_STR("escrow", escrow_of(w)), F_STR("why", end.why));
@@ -380,6 +380,7 @@ act(struct worker *w, enum worker_action action, enum worker_event event, json_t
 		channel_send(w->channel, json_pack("{s:s}", "type", message_type_name(MESSAGE_STOP)));
 		break;
 	case WORKER_DO_TERMINATE:
+		w->stopped = event == WORKER_EV_STOP;
 		send_signal(w, SIGTERM);
 		break;
 	case WORKER_DO_KILL:

@@ -31,7 +31,8 @@ enum worker_again {
 	WORKER_NEVER          /* it would be no better at any time */
 };
 
-/* What it ended by, as metrics count it. With finished, that is its outcome. */
+/* What it ended by, as metrics count it. With finished, that is its outcome;
+ * without, STOPPED is one that msigd ended before its hello, which is no death. */
 enum worker_cause {
 	WORKER_CAUSE_DONE, WORKER_CAUSE_BUSY, WORKER_CAUSE_STOPPED, WORKER_CAUSE_FAILED,
 	WORKER_CAUSE_SIGNAL,         /* SIGKILL or SIGTERM, from whom it may be */

@@ -64,6 +64,7 @@ fault_name(const struct worker *w)
 	case WORKER_FAULT_DEADLINE:
 		return worker_cause_name(WORKER_CAUSE_DEADLINE);
 	case WORKER_FAULT_NONE:
+	case WORKER_FAULT_STOPPED:
 	case WORKER_FAULT_NO_PROCESS:
 	case WORKER_FAULT_NOT_EXECUTABLE:
 	case WORKER_FAULT_COUNT:
@@ -102,6 +103,8 @@ worker_trace_end(struct worker *w)
 	} else {
 		json_object_set_new(fields, "exit_code", json_integer(WEXITSTATUS(w->status)));
 	}
+	if (worker_was_stopped(w))
+		json_object_set_new(fields, "stopped", json_true());
 	if (w->why[0] != '\0')
 		json_object_set_new(fields, "error", json_string(w->why));
 	if (w->said.type != NULL)

@@ -59,6 +59,8 @@ def tend(start, base):
 def main():
     if MODE == "silent":
         time.sleep(1000)
+    if MODE == "silent setup" and sys.argv[1].startswith("setup"):
+        time.sleep(1000)
     if MODE.startswith("silent at ") and sys.argv[1].startswith(f"tend {MODE.split()[2]}"):
         time.sleep(1000)
     if MODE == "other version" or MODE == "other version of setup" and sys.argv[1].startswith("setup"):

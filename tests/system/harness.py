@@ -299,12 +299,10 @@ class Msigd:
 
     def faults(self):
         """What its log must not have, unless the test expects it."""
-        never, bad, stopping = {"worker_died", "managed_died", "worker_old_generation"}, [], False
+        never, bad = {"worker_died", "managed_died", "worker_old_generation"}, []
         for line in self.log_lines():
-            # a worker that had not said hello when msigd was stopped is just ended
-            stopping = line["event"] == "stopping" or (stopping and line["event"] != "started")
             fault = line["level"] == "error" or line["event"] in never
-            if fault and line["event"] not in self.expected and not (stopping and line["event"] == "worker_died"):
+            if fault and line["event"] not in self.expected:
                 bad.append(line)
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         bad += re.findall(r".*(?:Sanitizer|runtime error:).*", text)

@@ -524,6 +524,21 @@ def test_what_is_the_supervisors_to_say_a_worker_cannot(with_worker):
     os.kill(said["worker"], signal.SIGKILL)  # it hears of no stop
 
 
+@pytest.mark.parametrize("by", ["cancel", "stop"])
+def test_a_worker_that_was_not_wanted_before_its_hello_did_not_die(by, with_worker):
+    m = with_worker(fake("silent setup"), instrumentation="true")
+    escrow = m.open()
+    wait_for(lambda: m.workers(f"setup {escrow}"), "its worker")
+    if by == "cancel":
+        assert m.api("cancel_escrow", escrow_id=escrow)["reason"] == "cancelled"
+        numbers = m.http("GET", "/metrics")[2].decode()
+        assert "msigd_worker_deaths_total 0\n" in numbers and 'msigd_worker_exits_total{cause="stopped"} 1\n' in numbers
+    m.stop()
+    assert not m.logged("worker_died")
+    exited, = of(read(next((m.state / "traces").glob(f"escrow_{escrow}.json*")))[1], "WORKER_EXITED")
+    assert (exited["signal"], exited.get("stopped"), exited.get("fault")) == ("SIGTERM", True, None)
+
+
 # --- after it -----------------------------------------------------------------------------
 
 def test_a_session_adds_to_it(msigd, stood, stand_in):

@@ -251,6 +251,9 @@ whom_msigd_ended_itself_nobody_killed(void **state)
 	(void)state;
 	assert_string_equal(causes(C BUYER(1, "WORKER_STARTED", "\"worker\":7")
 	    BUYER(2, "WORKER_EXITED", "\"worker\":7,\"signal\":\"SIGKILL\",\"fault\":\"garbage\""), NULL), "worker_refused,");
+	forget(NULL);
+	assert_string_equal(causes(C BUYER(1, "WORKER_STARTED", "\"worker\":7")
+	    BUYER(2, "WORKER_EXITED", "\"worker\":7,\"signal\":\"SIGTERM\",\"stopped\":true"), NULL), "");
 }
 
 static void
