@@ -231,7 +231,7 @@ lease_all(struct verifier *v)
 		return false;
 	for (int r = 0; r < ROLE_COUNT; r++) {
 		if (v->endpoints[r] != NULL)
-			endpoint_lease(v->endpoints[r], v->wallets.escrow_id, (enum role)r, clock_wall_ms());
+			endpoint_lease(v->endpoints[r], v->wallets.escrow_id, (enum role)r, clock_monotonic_ms());
 	}
 	return true;
 }

@@ -100,7 +100,7 @@ bool endpoint_shares_files(const struct endpoint *endpoint, const struct endpoin
 const char *endpoint_folder(const struct endpoint *endpoint);
 
 /* Takes one that is IDLE or PRIMED for a role of an escrow; queued_ms: since when
- * that waited, wall, ms. */
+ * that waited, monotonic, ms. */
 void endpoint_lease(struct endpoint *endpoint, const char *escrow_id, enum role role, int64_t queued_ms);
 
 /* A failure of this endpoint was the cause of a job's failure. True: that was so

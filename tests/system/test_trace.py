@@ -569,6 +569,19 @@ def test_a_session_adds_to_it(msigd, stood, stand_in):
     assert len(of(last, "LEASE")) == len(of(last, "RELEASE")) == 6
 
 
+def test_a_verification_adds_to_it_and_has_not_waited(msigd, stood):
+    m = msigd(stood, instrumentation="true")
+    escrow = m.open()
+    m.ready(escrow)
+    m.idle_again()
+    m.stop()
+    m.start()
+    wait_for(lambda: m.logged("escrow_verified", escrow=escrow), "a look at its wallets")
+    m.wait_idle(3)
+    leases = of(whole(m, escrow)[0], "LEASE")
+    assert len(leases) == 6 and all(0 <= e["wait_ms"] < 60000 for e in leases)
+
+
 def test_it_is_kept_for_as_long_as_it_should_be(msigd, stood):
     m = msigd(stood, instrumentation="true")
     escrow = m.open()
