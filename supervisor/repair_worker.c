@@ -72,26 +72,6 @@ repair_start_frame(void *owner)
 
 /* --- what it says ------------------------------------------------------------- */
 
-/* On its way to disk. */
-struct report {
-	struct supervisor *sv;
-	uint64_t generation;
-	json_int_t serial;
-};
-
-static void
-on_durable(bool durable, void *arg)
-{
-	struct report *report = arg;
-	struct worker *worker = worker_find(report->sv->workers, report->generation);
-
-	if (worker != NULL && durable)
-		worker_ack(worker, report->serial, false);
-	else if (worker != NULL)
-		worker_reject(worker, "a report that could not be stored");
-	free(report);
-}
-
 /* The recorded name, or another of the role's. */
 static bool
 is_valid(const struct repairer *r, json_t *intent)
@@ -152,25 +132,20 @@ repair_message(void *owner, struct worker *worker, enum message_type type, json_
 {
 	struct repairer *r = owner;
 	json_t *intents = json_object_get(frame, "intents"), *intent = json_array_get(intents, 0);
-	struct report *report;
 	char *name;
 
 	*why = "a report that is none of a repair's";
 	if (type != MESSAGE_REPORT || json_array_size(intents) != 1 || !is_valid(r, intent))
 		return false;
-	report = malloc(sizeof *report);
 	name = strdup(json_string_value(json_object_get(intent, "wallet")));
 	*why = "a report that could not be stored";
-	if (report == NULL || name == NULL || !store_enter(r->sv->store) ||
+	if (name == NULL || !store_enter(r->sv->store) ||
 	    store_leave(r->sv->store, write_intent(r, intent)) != STORE_OK) {
 		free(name);
-		free(report);
 		return false;
 	}
 	note_intended(r, name);
-	*report = (struct report){r->sv, worker_generation(worker), json_integer_value(json_object_get(frame, "serial"))};
-	store_when_durable(r->sv->store, on_durable, report);
-	return true;
+	return worker_ack_when_durable(worker, json_integer_value(json_object_get(frame, "serial")));
 }
 
 /* --- and back ------------------------------------------------------------------- */

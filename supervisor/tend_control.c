@@ -120,26 +120,6 @@ drop_lost(struct endpoint *ep, json_t *lost)
 
 /* --- its reports ---------------------------------------------------------- */
 
-/* On its way to disk. */
-struct report {
-	struct supervisor *sv;
-	uint64_t generation;
-	json_int_t serial;
-};
-
-static void
-on_durable(bool durable, void *arg)
-{
-	struct report *r = arg;
-	struct worker *worker = worker_find(r->sv->workers, r->generation);
-
-	if (worker != NULL && durable)
-		worker_ack(worker, r->serial, false);
-	else if (worker != NULL)
-		worker_reject(worker, "a report that could not be stored");
-	free(r);
-}
-
 /* The new one gets the name that was given with its id, and no other. */
 static bool
 valid_intent(const struct endpoint *ep, const struct store_spare *spare)
@@ -200,21 +180,17 @@ on_report(void *owner, struct worker *worker, enum message_type type, json_t *fr
 	json_t *spare = json_object_get(frame, "spare");
 	const char *password = json_string_value(json_object_get(spare, "password"));
 	const char *address = json_string_value(json_object_get(spare, "address"));
-	struct report *r;
 	enum store_result result;
 
 	*why = "a report that is not of its spare wallet";
 	if (type != MESSAGE_REPORT || !ep->tend_makes || (password == NULL) == (address == NULL))
 		return false;
 	result = password != NULL ? take_intent(ep, frame, password) : take_result(ep, address);
-	r = result == STORE_OK ? malloc(sizeof *r) : NULL;
-	if (r == NULL) {
-		*why = result == STORE_FAILED ? "a report that could not be stored" : *why;
-		return false;
-	}
-	*r = (struct report){ep->sv, worker_generation(worker), json_integer_value(json_object_get(frame, "serial"))};
-	store_when_durable(ep->sv->store, on_durable, r);
-	return true;
+	if (result == STORE_OK && worker_ack_when_durable(worker, json_integer_value(json_object_get(frame, "serial"))))
+		return true;
+	if (result == STORE_OK || result == STORE_FAILED)
+		*why = "a report that could not be stored";
+	return false;
 }
 
 /* --- its end -------------------------------------------------------------- */

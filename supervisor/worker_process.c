@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "ipc/channel.h"
 #include "ipc/child.h"
+#include "supervisor/store.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/trace.h"
 #include "supervisor/worker_internal.h"
@@ -469,6 +470,38 @@ worker_ack(struct worker *w, json_int_t serial, bool session)
 		return;
 	channel_send(w->channel, json_pack("{s:s, s:I, s:o*}", "type", message_type_name(MESSAGE_ACK), "serial", serial,
 	    "session", session ? json_true() : NULL));
+}
+
+/* A report on its way to disk. */
+struct report {
+	struct supervisor *sv;
+	uint64_t generation;
+	json_int_t serial;
+};
+
+static void
+on_durable(bool durable, void *arg)
+{
+	struct report *report = arg;
+	struct worker *w = worker_find(report->sv->workers, report->generation);
+
+	if (w != NULL && durable)
+		worker_ack(w, report->serial, false);
+	else if (w != NULL)
+		worker_reject(w, "a report that could not be stored");
+	free(report);
+}
+
+bool
+worker_ack_when_durable(struct worker *w, json_int_t serial)
+{
+	struct report *report = malloc(sizeof *report);
+
+	if (report == NULL)
+		return false;
+	*report = (struct report){w->sv, w->generation, serial};
+	store_when_durable(w->sv->store, on_durable, report);
+	return true;
 }
 
 bool

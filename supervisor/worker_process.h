@@ -89,6 +89,8 @@ struct worker *worker_find(struct worker_pool *pool, uint64_t generation);
 /* Answers a report or publish. session: with that of a publish, and the worker
  * goes on as a session. */
 void worker_ack(struct worker *worker, json_int_t serial, bool session);
+/* Once what was written for it is on disk; it is killed when that fails. False: out of memory. */
+bool worker_ack_when_durable(struct worker *worker, json_int_t serial);
 /* Neither ending, nor told to. */
 bool worker_is_working(const struct worker *worker);
 /* It belongs to somebody else from now on, who hears of its messages and its end. */
