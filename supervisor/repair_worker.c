@@ -93,7 +93,14 @@ is_valid(const struct repairer *r, json_t *intent)
 	    strspn(wallet + length, "0123456789abcdef") == 8;
 }
 
-/* From now on it is on record under that name. */
+/* A name on its way to disk. */
+struct intended {
+	struct supervisor *sv;
+	uint64_t generation;
+	char *wallet;
+};
+
+/* The wallet is on record under that name. */
 static void
 note_intended(struct repairer *r, char *name)
 {
@@ -105,6 +112,34 @@ note_intended(struct repairer *r, char *name)
 		r->before = (struct store_wallet){.wallet = w->wallet, .stamp = strdup(w->stamp), .endpoint = strdup(w->endpoint)};
 	}
 	w->wallet = name;
+}
+
+/* When its worker is gone already, another wallet may be under way. */
+static void
+on_intended(bool durable, void *arg)
+{
+	struct intended *intended = arg;
+
+	if (durable && worker_find(intended->sv->workers, intended->generation) != NULL)
+		note_intended(intended->sv->repairer, intended->wallet);
+	else
+		free(intended->wallet);
+	free(intended);
+}
+
+/* Takes the name. */
+static bool
+note_when_durable(struct repairer *r, const struct worker *worker, char *name)
+{
+	struct intended *intended = malloc(sizeof *intended);
+
+	if (intended == NULL) {
+		free(name);
+		return false;
+	}
+	*intended = (struct intended){r->sv, worker_generation(worker), name};
+	store_when_durable(r->sv->store, on_intended, intended);
+	return true;
 }
 
 static enum store_result
@@ -144,8 +179,8 @@ repair_message(void *owner, struct worker *worker, enum message_type type, json_
 		free(name);
 		return false;
 	}
-	note_intended(r, name);
-	return worker_ack_when_durable(worker, json_integer_value(json_object_get(frame, "serial")));
+	return note_when_durable(r, worker, name) &&
+	    worker_ack_when_durable(worker, json_integer_value(json_object_get(frame, "serial")));
 }
 
 /* --- and back ------------------------------------------------------------------- */

@@ -116,6 +116,17 @@ def main():
         send({**base, "type": "finished", "outcome": "failed", "cause": "internal", "reason": "\u00e4" * 600, "fatal": True,
               "locks": []})
         return
+    elif MODE.startswith("renames") and start["job"] == "repair":  # at great length, once somebody has written to that FIFO
+        wallet = start["participants"][0]
+        with open(MODE.split()[1], encoding="ascii") as fifo:
+            fifo.read()
+        send({**base, "type": "report", "serial": 1, "results": [], "intents": [
+            {"role": wallet["role"], "call": "restore", "round": 0, "stamp": "its stamp", "reason": "x" * 60000,
+             "wallet": f'{start["escrow_id"]}-{start["attempt"]}-{wallet["role"]}-01234567'}]})
+        receive()
+        send({**base, "type": "finished", "outcome": "failed", "cause": "internal", "reason": "it only renames", "fatal": True,
+              "locks": []})
+        return
     elif MODE.startswith("repairs") and start["job"] == "repair":  # the buyer's once somebody has written to that FIFO
         wallet = start["participants"][0]
         if wallet["role"] == "buyer":

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import ApiError, UnixConnection, section
+from harness import ApiError, UnixConnection, fake, section
 from machine import LIMIT, wait_for
 from test_calibrate import metric
+from test_check import SOME_ID, add_ready, change_store
 from test_recovery import interruptions
+from test_repair_safety import in_background
 
 STORE_FAILED = 7
 TROUBLE = ("store_failed", "store_not_checkpointed")   # in the log
@@ -122,6 +124,29 @@ def test_escrow_under_way_waits_for_room(msigd, proxy, rpcs, small_disk):
     wait_for(lambda: "waits for the store" in m.get(escrow)["status"], "the escrow waits")
     small_disk.empty()
     assert m.ready(escrow)["attempt"] == 1
+
+
+def test_wallet_whose_new_name_was_not_stored_is_told_by_its_old_one(with_worker, small_disk, folder):
+    fifo = folder / "go-on"
+    os.mkfifo(fifo)
+    m = with_worker(fake(f"renames {fifo}"), start=False, **{"state-dir": small_disk.path}).start()
+    m.stop()
+    add_ready(m)
+    change_store(m, "UPDATE attempt SET verified_at = 1")
+    m.start()
+    m.expect(*TROUBLE, "wallet_not_repaired")
+    m.wait_idle(3)
+    told = in_background(m.api, "check", repair=True)
+    wait_for(lambda: m.workers("repair"), "its worker")
+    fill_and_be_refused(m, small_disk)
+    fifo.write_text("go on")
+    first, = wait_for(lambda: m.logged("wallet_not_repaired"), "what came of the first")[:1]
+    assert "could not be stored" in first["reason"] and first["wallet"] == f"{SOME_ID}-1-buyer"
+    small_disk.empty()
+    for number in (2, 3):
+        fifo.write_text("go on")
+        wait_for(lambda number=number: len(m.logged("wallet_not_repaired")) == number, "what came of the others")
+    told()
 
 
 def test_time_that_passes_while_the_disk_is_full_is_no_failure(msigd, stand_in, small_disk):
