@@ -171,11 +171,17 @@ done_interruption(struct escrow *e, struct escrow_op *op)
 	supervisor_worker_gone(e->sv); /* one fewer is under way */
 }
 
+/* One that is cancelled is not: it was to end. */
 static void
 interrupt_attempt(struct escrow *e, enum failure_cause cause, const char *reason, bool counts, bool later)
 {
-	struct escrow_op *op = setup_op_new(apply_interruption, done_interruption, setup_refuse_end);
+	struct escrow_op *op;
 
+	if (e->cancelled) {
+		setup_end_attempt(e, CAUSE_CANCELLED, "cancelled", false, false);
+		return;
+	}
+	op = setup_op_new(apply_interruption, done_interruption, setup_refuse_end);
 	at_end(e);
 	op->cause = cause;
 	op->counts = counts;

@@ -159,5 +159,6 @@ def test_cancel_in_the_middle_and_in_the_queue(msigd, rpcs, proxy):
     cancelled.join()
     found = m.failed(under_way)
     assert (found["reason"], found["attempt"]) == ("cancelled", 1)
+    assert not interruptions(m, under_way) and not m.logged("attempt_interrupted")
     assert watched.made("make_multisig") == []
     assert m.ready(last)["attempt"] == 1
