@@ -123,27 +123,16 @@ send_line(const char *data, size_t size)
 	return sent;
 }
 
-static void
-tell_lost(const char *program)
-{
-	const struct log_field fields[] = {F_INT("lines", lost), {0, 0, 0, false}};
-	char message[64];
-
-	snprintf(message, sizeof message, "level=warn event=log_lines_lost lines=%u", lost);
-	lost = 0;
-	log_journal_send(program, LOG_WARNING, message, "log_lines_lost", fields);
-}
-
-void
-log_journal_send(const char *program, int priority, const char *message, const char *event,
-    const struct log_field *fields)
+static bool
+send_fields(const char *program, int priority, const char *message, const char *event, const struct log_field *fields)
 {
 	char *data = NULL, digit[4], trace[TRACE_ID_TEXT];
 	size_t size = 0;
 	FILE *f = open_memstream(&data, &size);
+	bool sent;
 
 	if (f == NULL)
-		return;
+		return false;
 	snprintf(digit, sizeof digit, "%d", priority & 7);
 	put(f, "MESSAGE", message);
 	put(f, "PRIORITY", digit);
@@ -153,9 +142,28 @@ log_journal_send(const char *program, int priority, const char *message, const c
 		put_field(f, fields, field);
 	if (log_trace(fields, trace))
 		put(f, "MSIGD_TRACE", trace);
-	if (fclose(f) != 0 || !send_line(data, size))
+	sent = fclose(f) == 0 && send_line(data, size);
+	free(data);
+	return sent;
+}
+
+static void
+tell_lost(const char *program)
+{
+	const struct log_field fields[] = {F_INT("lines", lost), {0, 0, 0, false}};
+	char message[64];
+
+	snprintf(message, sizeof message, "level=warn event=log_lines_lost lines=%u", lost);
+	if (send_fields(program, LOG_WARNING, message, "log_lines_lost", fields))
+		lost = 0; /* else the next line that is taken is followed by it */
+}
+
+void
+log_journal_send(const char *program, int priority, const char *message, const char *event,
+    const struct log_field *fields)
+{
+	if (!send_fields(program, priority, message, event, fields))
 		lost++;
 	else if (lost > 0)
 		tell_lost(program);
-	free(data);
 }

@@ -248,6 +248,28 @@ lines_that_a_full_journal_does_not_take_are_told(void **state)
 	assert_string_equal(sent(), "");
 }
 
+/* There was room for a line, and not for another that tells of those before. */
+static void
+lines_that_were_lost_are_told_until_they_are(void **state)
+{
+	static const struct log_field none[] = {{0}};
+	char lost[32];
+	int taken = 1;
+
+	(void)state;
+	begin_journal(LOG_FORMAT_TEXT);
+	for (int i = 0; i < 1000; i++)
+		log_write(LOG_LEVEL_INFO, "said", none);
+	assert_non_null(strstr(sent(), "MSIGD_EVENT=said\n"));
+	log_write(LOG_LEVEL_INFO, "again", none);
+	while (strstr(sent(), "MSIGD_EVENT=said\n") != NULL)
+		taken++;
+	log_write(LOG_LEVEL_INFO, "at last", none);
+	assert_non_null(strstr(sent(), "MSIGD_EVENT=at last\n"));
+	snprintf(lost, sizeof lost, "\nMSIGD_LINES=%d\n", 1000 - taken);
+	assert_non_null(strstr(sent(), lost));
+}
+
 static void
 another_standard_error_is_no_journal(void **state)
 {
@@ -288,6 +310,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(the_journal_gets_the_trace_too, make_journal, remove_journal),
 		cmocka_unit_test_setup_teardown(a_value_with_a_newline_forges_no_field, make_journal, remove_journal),
 		cmocka_unit_test_setup_teardown(lines_that_a_full_journal_does_not_take_are_told, make_journal, remove_journal),
+		cmocka_unit_test_setup_teardown(lines_that_were_lost_are_told_until_they_are, make_journal, remove_journal),
 		cmocka_unit_test_setup_teardown(another_standard_error_is_no_journal, make_journal, remove_journal),
 		cmocka_unit_test(a_line_that_names_an_escrow_has_its_trace),
 	};
