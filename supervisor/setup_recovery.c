@@ -165,16 +165,32 @@ is_better_begun_anew(const struct escrow *e)
 	return homes_lacking_role(e->sv->endpoints, &anew, false) == ROLE_COUNT;
 }
 
+/* It is not waited for when it does not come back by itself. */
+static void
+describe_absence(const struct endpoint *home, int64_t ms, char *out, size_t size)
+{
+	const char *state = endpoint_state_name(home->state);
+	bool because = home->reason[0] != '\0';
+
+	if (home->take_out)
+		snprintf(out, size, "is to be taken out");
+	else if (home->state == ENDPOINT_OUT || ms < 1000)
+		snprintf(out, size, "is %s%s%s%s", state, because ? " (" : "", home->reason, because ? ")" : "");
+	else
+		snprintf(out, size, "has not served for %lld s (%s%s%s)", (long long)(ms / 1000), state, because ? ": " : "",
+		    home->reason);
+}
+
 static void
 describe_home(const struct escrow *e, int role, char *out, size_t size)
 {
 	const struct endpoint *home = e->claim.homes[role];
 	struct store_wallet wallets[ROLE_COUNT] = {0};
+	char absence[300];
 
 	if (home != NULL && !home->removed) {
-		snprintf(out, size, "endpoint %s, where its wallet is, has not served for %lld s (%s%s%s)", home->name,
-		    (long long)(homeless_for_ms(e) / 1000), endpoint_state_name(home->state),
-		    home->reason[0] != '\0' ? ": " : "", home->reason);
+		describe_absence(home, homeless_for_ms(e), absence, sizeof absence);
+		snprintf(out, size, "endpoint %s, where its wallet is, %s", home->name, absence);
 		return;
 	}
 	store_get_wallets(e->sv->store, e->id, e->guard.attempt, wallets);

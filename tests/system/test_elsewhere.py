@@ -115,3 +115,22 @@ def test_wallet_without_copy_that_does_not_come_back_costs_the_attempt(msigd, on
     assert m.ready(escrow)["attempt"] == 2
     assert attempts(m, escrow) == [(2, "not_recovered", "vendor: endpoint vendor, where its wallet is, is not in the configuration "
                                     "any more, and there is no copy of the wallet")]
+
+
+def test_wallet_without_copy_whose_endpoint_is_out_costs_the_attempt(msigd, one_each, stand_in, proxy):
+    go_on, rule = hold("make_multisig")
+    watched = proxy(one_each["vendor"], rule)
+    m = msigd([*sections({**one_each, "vendor": watched}, wallet_dir=""),
+               section("another", Stood(stand_in(), 0), role="vendor", wallet_dir="")])
+    m.api("set_endpoint", name="another", state="out")
+    m.wait_idle(3)
+    escrow = m.open()
+    assert watched.held.wait(LIMIT)
+    m.api("set_endpoint", name="vendor", state="out")
+    m.api("set_endpoint", name="another", state="in")
+    m.wait_endpoint("another", "idle")
+    kill_worker(m, escrow)
+    go_on.set()
+    assert m.ready(escrow)["attempt"] == 2
+    assert attempts(m, escrow) == [(2, "not_recovered", "vendor: endpoint vendor, where its wallet is, is out (taken out by hand), "
+                                    "and there is no copy of the wallet")]
