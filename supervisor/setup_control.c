@@ -422,7 +422,8 @@ take_up(struct supervisor *sv, const char *escrow_id, bool restart)
 	if (escrow_find(sv->escrows, escrow_id) != NULL)
 		return;
 	if (store_get_escrow(sv->store, escrow_id, &record) != STORE_OK) {
-		log_error("escrow_unreadable", F_STR("escrow", escrow_id), F_STR("error", store_error(sv->store)));
+		log_error("escrow_unreadable", F_STR("escrow", escrow_id), F_STR("error", store_error(sv->store)),
+		    F_STR("remedy", "stop msigd and restore the store from a backup: a start with that goes on with the escrow"));
 		return;
 	}
 	e = escrow_add(sv, &record);

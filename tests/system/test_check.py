@@ -59,6 +59,17 @@ def problems(m):
 
 # --- the database -------------------------------------------------------------------
 
+def test_escrow_that_cannot_be_taken_up_is_told_with_what_helps(msigd, dead):
+    m = msigd([dead])
+    m.expect("escrow_unreadable")
+    escrow = m.open()
+    m.stop()
+    change_store(m, "DELETE FROM participant WHERE role = 'buyer'")
+    m.start()
+    said, = m.logged("escrow_unreadable", escrow=escrow)
+    assert "three participants" in said["error"] and "from a backup" in said["remedy"]
+
+
 def test_counts_are_said_as_one_says_them(msigd, dead):
     m = msigd([dead])
     assert m.ctl("check").stdout == "checked 0 escrows, 0 wallets, 0 sealed, 1 lock: all is well\n"
