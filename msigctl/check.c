@@ -95,7 +95,7 @@ show_leftovers_of(const json_t *files, const char *kind)
 static void
 show_leftovers(const json_t *leftovers)
 {
-	static const char *const kinds[] = {"unknown", "spare", "trial", "unfinished", "orphan", "foreign"};
+	static const char *const kinds[] = {"unknown", "spare", "unused", "trial", "unfinished", "orphan", "foreign"};
 
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
 		show_leftovers_of(json_object_get(leftovers, "files"), kinds[i]);

@@ -20,6 +20,7 @@ enum {
 	ENTRIES_A_TURN = 200,
 	LISTED_MAX = 1000,        /* of each kind; the counts go on */
 	FOLDERS_MAX = 64,
+	NOTE_MAX = 256,
 	KEYS_MAX = 12 * 1024      /* a .keys file is 2 to 3 KB */
 };
 
@@ -39,6 +40,9 @@ struct check_files {
 	int folder_count, folder;
 	bool more_folders;                /* than are looked at */
 	DIR *dir;                         /* of the folder under way, or lock-dir */
+	bool noted;                       /* the spare wallets of that which became an escrow's are known: */
+	json_t *escrows_spares;           /* names, as keys */
+	bool more_spares;                 /* and there are others: a note could not be read */
 	json_t *leftovers, *locks;
 	int64_t leftover_count;
 };
@@ -186,6 +190,17 @@ is_spare(const char *wallet)
 }
 
 static void
+note_spare(struct check_files *f, const char *wallet)
+{
+	if (f->more_spares || json_object_get(f->escrows_spares, wallet) != NULL)
+		note_leftover(f, wallet, "spare", "a spare wallet that this store does not have: it may be an "
+		    "escrow's, of a newer store, so keep it");
+	else
+		note_leftover(f, wallet, "unused", "a spare wallet that was lost or not finished: no .spare file says that it became an "
+		    "escrow's. It can be removed, unless another msigd uses this folder, or this one could not read it then");
+}
+
+static void
 look_at_wallet(struct check_files *f, const char *wallet)
 {
 	char id[UUID_TEXT];
@@ -195,8 +210,7 @@ look_at_wallet(struct check_files *f, const char *wallet)
 	if (store_knows_wallet(f->sv->store, wallet))
 		return;
 	if (is_spare(wallet))
-		note_leftover(f, wallet, "spare", "a spare wallet that this store does not have: it may be an "
-		    "escrow's, of a newer store, so keep it");
+		note_spare(f, wallet);
 	else if (strncmp(wallet, "trial-", 6) == 0)
 		note_leftover(f, wallet, "trial", "a wallet of a calibration: the next one removes it");
 	else if (is_escrows(wallet, id, &attempt, &role))
@@ -204,19 +218,46 @@ look_at_wallet(struct check_files *f, const char *wallet)
 }
 
 /* ESCROW-ATTEMPT-ROLE.spare: which spare wallet that is (worker/older.c). */
+static bool
+is_spare_of(const char *name, char id[UUID_TEXT], int *attempt, enum role *role)
+{
+	const char *suffix = strrchr(name, '.');
+	char wallet[NAME_MAX + 1];
+
+	if (suffix == NULL || strcmp(suffix, ".spare") != 0)
+		return false;
+	snprintf(wallet, sizeof wallet, "%.*s", (int)(suffix - name), name);
+	return is_escrows(wallet, id, attempt, role);
+}
+
 static void
 look_at_spare_of(struct check_files *f, const char *name)
 {
-	const char *suffix = strrchr(name, '.');
-	char wallet[NAME_MAX + 1], id[UUID_TEXT];
+	char id[UUID_TEXT];
 	enum role role;
 	int attempt;
 
-	if (suffix == NULL || strcmp(suffix, ".spare") != 0)
-		return;
-	snprintf(wallet, sizeof wallet, "%.*s", (int)(suffix - name), name);
-	if (is_escrows(wallet, id, &attempt, &role) && !store_knows_attempt(f->sv->store, id, attempt))
+	if (is_spare_of(name, id, &attempt, &role) && !store_knows_attempt(f->sv->store, id, attempt))
 		note_unknown(f, name, id, attempt, role);
+}
+
+static void
+take_note(struct check_files *f, const char *name)
+{
+	char path[PATH_MAX], id[UUID_TEXT], *wallet;
+	enum role role;
+	size_t size;
+	int attempt;
+
+	if (!is_spare_of(name, id, &attempt, &role))
+		return;
+	snprintf(path, sizeof path, "%.3800s/%.250s", f->folders[f->folder], name);
+	wallet = (char *)atomic_file_read(path, NOTE_MAX, &size);
+	if (wallet != NULL)
+		wallet[strcspn(wallet, "\n")] = '\0';
+	if (wallet == NULL || !is_spare(wallet) || json_object_set_new(f->escrows_spares, wallet, json_true()) == -1)
+		f->more_spares = true;
+	free(wallet);
 }
 
 /* A name that only msigd gives. */
@@ -341,10 +382,14 @@ step_folders(struct check_files *f)
 	}
 	if (f->dir == NULL && (f->dir = opendir(f->folders[f->folder])) == NULL) {
 		not_readable(f, "wallet-dir", f->folders[f->folder]);
+		f->noted = false;
 		f->folder++;
 		return;
 	}
-	f->folder += next_entries(f, look_at_entry) ? 0 : 1;
+	if (next_entries(f, f->noted ? look_at_entry : take_note))
+		return;
+	f->noted = !f->noted;
+	f->folder += f->noted ? 0 : 1;
 }
 
 /* --- locks ------------------------------------------------------------------------ */
@@ -420,6 +465,7 @@ check_files_new(struct supervisor *sv, check_problem_fn fn, void *arg)
 	f->retired = json_array();
 	f->leftovers = json_array();
 	f->locks = json_array();
+	f->escrows_spares = json_object();
 	TAILQ_FOREACH(ep, &sv->endpoints->all, all)
 		add_folder(f, endpoint_folder(ep));
 	return f;
@@ -437,5 +483,6 @@ check_files_free(struct check_files *f)
 	json_decref(f->retired);
 	json_decref(f->leftovers);
 	json_decref(f->locks);
+	json_decref(f->escrows_spares);
 	free(f);
 }

@@ -260,6 +260,26 @@ def test_only_what_msigd_left_is_said_to_be_of_no_use(msigd, folder):
     assert not [f for f in files if f["kind"] in ("foreign", "orphan") and "can be removed" in f["what"]]
 
 
+def test_spare_that_no_escrow_took_is_said_to_be_of_no_use(msigd, folder):
+    wallets = folder / "wallets"
+    wallets.mkdir(mode=0o700)
+    lost, noted = (f"msigd-{SOME_ID[:-1]}{n}" for n in range(2))
+    for name in (lost, noted):
+        (wallets / f"{name}.keys").write_bytes(b"x")
+    note = wallets / f"{SOME_ID}-1-buyer.spare"
+    note.write_text(f"{noted}\n")
+    m = msigd([section("w1", "http://127.0.0.1:1", **{"wallet-dir": wallets})])
+
+    def removable():
+        files = {f["file"]: f for f in m.api("check")["leftovers"]["files"] if f["kind"] in ("spare", "unused")}
+        assert set(files) == {lost, noted}
+        assert all(("can be removed" if f["kind"] == "unused" else "keep it") in f["what"] for f in files.values())
+        return {name for name, f in files.items() if f["kind"] == "unused"}
+    assert removable() == {lost}
+    note.write_text("")  # whose it is is not known
+    assert removable() == set()
+
+
 def test_more_folders_than_are_looked_at_are_told(msigd, folder):
     folders = [folder / f"f{n}" for n in range(65)]
     for one in folders:
