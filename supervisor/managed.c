@@ -29,7 +29,7 @@ enum {
 	LISTEN_LOOK_MS = 100,      /* how often a port that is not open yet is looked at */
 	LISTEN_LIMIT_MS = FAULT_SOONER(60000), /* then it hangs */
 	STOP_LIMIT_MS = 5000,
-	LEFTOVER_LIMIT_MS = 5000,  /* for one that was killed to end */
+	KILLED_LIMIT_MS = 5000,    /* for a leftover that was killed to end */
 	FIRST_RESTART_MS = 500, LONGEST_RESTART_MS = 60000,
 	STABLE_MS = 60000          /* one that ran so long starts again without delay */
 };
@@ -306,7 +306,7 @@ on_leftover_end(evutil_socket_t fd, short what, void *arg)
 static bool
 kill_leftover(struct managed *m, pid_t pid, unsigned long long start_time)
 {
-	static const struct timeval limit = {LEFTOVER_LIMIT_MS / 1000, 0};
+	static const struct timeval limit = {KILLED_LIMIT_MS / 1000, 0};
 	int fd = pidfd_open(pid, 0);
 
 	if (fd == -1)

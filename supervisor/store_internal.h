@@ -81,6 +81,9 @@ void store_done(sqlite3_stmt *statement);
  * broken). *changed, unless NULL, gets the number of rows. */
 enum store_result store_run(struct store *store, enum sql id, int *changed, const char *types, ...);
 
+/* Of a change that must hit exactly one row, which *changed says: else STORE_CONFLICT. */
+enum store_result store_one_row(enum store_result result, const int *changed);
+
 /* Next row of a bound statement: 1, 0 at the end, -1 failed (turn broken). */
 int store_row(struct store *store, sqlite3_stmt *statement);
 
@@ -107,6 +110,8 @@ void store_hurry(struct store *store);
 
 /* Column as a string from malloc, or NULL. */
 char *store_column_text(sqlite3_stmt *statement, int column);
+/* As bytes from malloc, or NULL: there are none. */
+void *store_column_blob(sqlite3_stmt *statement, int column, size_t *size);
 
 /* Removes copies of the store at path that a SIGKILL left behind. */
 void store_remove_copies(const char *path);

@@ -5,13 +5,6 @@
 
 #include "supervisor/store_internal.h"
 
-/* An update that must hit exactly one row. */
-static enum store_result
-one_row(enum store_result result, int changed)
-{
-	return result == STORE_OK && changed != 1 ? STORE_CONFLICT : result;
-}
-
 static enum store_result
 add_intent(struct store *store, const struct store_intent *intent)
 {
@@ -29,7 +22,7 @@ add_intent(struct store *store, const struct store_intent *intent)
 		return result;
 	result = store_run(store, SQL_SET_PASSWORD, &changed, "titttb", intent->escrow_id, (int64_t)intent->attempt,
 	    role, intent->wallet, intent->stamp, intent->password, intent->password_size);
-	return one_row(result, changed);
+	return store_one_row(result, &changed);
 }
 
 enum store_result
@@ -49,11 +42,11 @@ add_result(struct store *store, const struct store_step_result *r)
 
 	result = store_run(store, SQL_ADD_RESULT, &changed, "tititii", r->escrow_id, (int64_t)r->attempt,
 	    role, (int64_t)r->round, r->call, r->now, r->duration_ms);
-	result = one_row(result, changed);
+	result = store_one_row(result, &changed);
 	if (result == STORE_OK && r->keys != NULL) {
 		result = store_run(store, SQL_SET_KEYS, &changed, "titibt", r->escrow_id, (int64_t)r->attempt,
 		    role, (int64_t)r->round, r->keys, r->keys_size, r->keys_sha256);
-		result = one_row(result, changed);
+		result = store_one_row(result, &changed);
 	}
 	if (result != STORE_OK || r->message == NULL)
 		return result;

@@ -5,19 +5,6 @@
 
 #include "supervisor/store_internal.h"
 
-static void *
-blob(sqlite3_stmt *row, int column, size_t *size)
-{
-	const void *data = sqlite3_column_blob(row, column);
-	void *copy;
-
-	*size = (size_t)sqlite3_column_bytes(row, column);
-	copy = *size > 0 ? malloc(*size) : NULL;
-	if (copy != NULL)
-		memcpy(copy, data, *size);
-	return copy;
-}
-
 static struct store_journal *
 journal_of(struct store_journal journals[ROLE_COUNT], sqlite3_stmt *row)
 {
@@ -54,7 +41,7 @@ read_keys(struct store *store, const char *escrow_id, int attempt, struct store_
 		struct store_journal *j = journal_of(journals, row);
 		if (j == NULL)
 			continue;
-		j->keys = blob(row, 1, &j->keys_size);
+		j->keys = store_column_blob(row, 1, &j->keys_size);
 		j->keys_round = sqlite3_column_int(row, 2);
 	}
 	store_done(row);
@@ -79,7 +66,7 @@ read_messages(struct store *store, const char *escrow_id, int attempt, struct st
 		if (j == NULL || place >= STORE_JOURNAL_MESSAGES)
 			continue;
 		j->messages[place].round = lowest + place;
-		j->messages[place].sealed = blob(row, 2, &j->messages[place].size);
+		j->messages[place].sealed = store_column_blob(row, 2, &j->messages[place].size);
 	}
 	store_done(row);
 	return got == 0;
@@ -111,13 +98,6 @@ store_journal_clear(struct store_journal journals[ROLE_COUNT])
 
 /* --- intents of recovery -------------------------------------------------------- */
 
-/* Such a change must hit exactly one row. */
-static enum store_result
-one_row(enum store_result result, const int *changed)
-{
-	return result == STORE_OK && *changed != 1 ? STORE_CONFLICT : result;
-}
-
 static enum store_result
 retire(struct store *store, const struct store_intent *intent, const char *reason)
 {
@@ -132,13 +112,13 @@ intend_again(struct store *store, const struct store_intent *intent)
 	enum store_result result;
 	int changed = 0;
 
-	result = one_row(store_run(store, SQL_INTEND_AGAIN, &changed, "tititi", intent->escrow_id, (int64_t)intent->attempt,
+	result = store_one_row(store_run(store, SQL_INTEND_AGAIN, &changed, "tititi", intent->escrow_id, (int64_t)intent->attempt,
 	    role, (int64_t)intent->round, intent->call, intent->now), &changed);
 	if (result != STORE_OK || intent->wallet == NULL)
 		return result;
 	result = retire(store, intent, "its creation was interrupted");
 	if (result == STORE_OK)
-		result = one_row(store_run(store, SQL_SET_PASSWORD_AGAIN, &changed, "titttb", intent->escrow_id,
+		result = store_one_row(store_run(store, SQL_SET_PASSWORD_AGAIN, &changed, "titttb", intent->escrow_id,
 		    (int64_t)intent->attempt, role, intent->wallet, intent->stamp, intent->password, intent->password_size), &changed);
 	return result;
 }
@@ -159,7 +139,7 @@ intend_restore(struct store *store, const struct store_intent *intent, const cha
 	int changed = 0;
 
 	if (result == STORE_OK)
-		result = one_row(store_run(store, SQL_SET_RESTORED, &changed, "tittt", intent->escrow_id,
+		result = store_one_row(store_run(store, SQL_SET_RESTORED, &changed, "tittt", intent->escrow_id,
 		    (int64_t)intent->attempt, role, intent->wallet, intent->stamp), &changed);
 	if (result != STORE_OK)
 		return result;
@@ -185,7 +165,7 @@ store_move(struct store *store, const char *escrow_id, int attempt, const char *
 		int changed = 0;
 		if (endpoints[r] == NULL)
 			continue;
-		result = one_row(store_run(store, SQL_MOVE_ENDPOINT, &changed, "titt", escrow_id, (int64_t)attempt,
+		result = store_one_row(store_run(store, SQL_MOVE_ENDPOINT, &changed, "titt", escrow_id, (int64_t)attempt,
 		    role_name((enum role)r), endpoints[r]), &changed);
 	}
 	return store_leave(store, result);

@@ -5,19 +5,6 @@
 
 #include "supervisor/store_internal.h"
 
-static void *
-blob(sqlite3_stmt *row, int column, size_t *size)
-{
-	const void *data = sqlite3_column_blob(row, column);
-	void *copy;
-
-	*size = (size_t)sqlite3_column_bytes(row, column);
-	copy = *size > 0 ? malloc(*size) : NULL;
-	if (copy != NULL)
-		memcpy(copy, data, *size);
-	return copy;
-}
-
 enum store_result
 store_get_copies(struct store *store, const char *escrow_id, int attempt, enum role role, struct store_copies *copies)
 {
@@ -26,9 +13,9 @@ store_get_copies(struct store *store, const char *escrow_id, int attempt, enum r
 
 	memset(copies, 0, sizeof *copies);
 	if (got == 1) {
-		copies->keys = blob(row, 0, &copies->keys_size);
+		copies->keys = store_column_blob(row, 0, &copies->keys_size);
 		copies->keys_round = sqlite3_column_int(row, 1);
-		copies->seed = blob(row, 2, &copies->seed_size);
+		copies->seed = store_column_blob(row, 2, &copies->seed_size);
 	}
 	store_done(row);
 	return got == 1 ? STORE_OK : got == 0 ? STORE_NOT_FOUND : STORE_FAILED;

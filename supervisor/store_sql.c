@@ -313,3 +313,22 @@ store_column_text(sqlite3_stmt *statement, int column)
 
 	return text != NULL ? strdup(text) : NULL;
 }
+
+void *
+store_column_blob(sqlite3_stmt *statement, int column, size_t *size)
+{
+	const void *data = sqlite3_column_blob(statement, column);
+	void *copy;
+
+	*size = (size_t)sqlite3_column_bytes(statement, column);
+	copy = *size > 0 ? malloc(*size) : NULL;
+	if (copy != NULL)
+		memcpy(copy, data, *size);
+	return copy;
+}
+
+enum store_result
+store_one_row(enum store_result result, const int *changed)
+{
+	return result == STORE_OK && *changed != 1 ? STORE_CONFLICT : result;
+}
