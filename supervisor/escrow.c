@@ -115,6 +115,7 @@ pump(struct escrow *e)
 
 	STAILQ_FOREACH_SAFE(op, &e->ops, next, next) {
 		enum store_result result;
+		bool lives;
 		if (e->held)
 			return;
 		if (op->applied)
@@ -127,7 +128,7 @@ pump(struct escrow *e)
 			hold(e);
 		} else {
 			STAILQ_REMOVE(&e->ops, op, escrow_op, next);
-			bool lives = op->refused(e, op);
+			lives = op->refused(e, op);
 			op_free(op);
 			if (!lives)
 				return;

@@ -99,7 +99,6 @@ note_good(struct repairer *r, json_t *finished, const char *endpoint)
 {
 	const char *from = json_string_value(json_object_get(finished, "from"));
 	const char *wallet = json_string_value(json_object_get(finished, "wallet"));
-
 	const char *endpoints[ROLE_COUNT] = {NULL};
 
 	r->good |= ROLE_BIT(r->role);
