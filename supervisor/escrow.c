@@ -197,7 +197,7 @@ escrow_any_goes_on(struct escrow_table *table)
 	if (escrow_under_way(table) > 0)
 		return true;
 	RB_FOREACH(e, escrow_tree, &table->tree) {
-		if (e->activity == ESCROW_PAUSED || (e->claim.goes_on && !setup_is_stranded(e)))
+		if (e->activity == ESCROW_PAUSED ? !e->locked_out : e->claim.goes_on && !setup_is_stranded(e))
 			return true;
 	}
 	return false;

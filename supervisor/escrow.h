@@ -77,6 +77,7 @@ struct escrow {
 	int64_t backoff_ms, backoff_since_ms; /* asked for, and monotonic since when; 0: it is not for that that it pauses */
 	int64_t locked_ms;              /* monotonic: since when its lock is found to be held by another; 0: it is not */
 	char *locked_by;                /* by whom, as status says it, or NULL */
+	bool locked_out;                /* that is no worker of ours: it may last */
 	bool publishing;                /* its worker has said publish: it may report nothing after it */
 	struct {
 		char call[32];              /* intended and not yet answered, else "" */
@@ -115,7 +116,8 @@ int escrow_waiting(const struct escrow_table *table);
 /* Those that have endpoints, or an outcome on its way to disk. */
 int escrow_under_way(const struct escrow_table *table);
 /* Whether an attempt has begun and can come to its end: one that is under way, is
- * paused, or waits to go on; but not one that is stranded (setup_recovery.h). */
+ * paused, or waits to go on; but not one that is stranded (setup_recovery.h) or
+ * whose lock is held by another program. */
 bool escrow_any_goes_on(struct escrow_table *table);
 void escrow_set_activity(struct escrow *escrow, enum escrow_activity activity);
 

@@ -273,11 +273,13 @@ is_locked(struct escrow *e)
 		e->locked_ms = 0;
 		free(e->locked_by);
 		e->locked_by = NULL;
+		e->locked_out = false;
 		return false;
 	}
 	if (e->locked_ms == 0)
 		e->locked_ms = clock_monotonic_ms();
 	tell_locked(e, &lock, &who);
+	e->locked_out = who.pid == 0;
 	if (clock_monotonic_ms() - e->locked_ms >= LEFTOVER_LIMIT_MS)
 		leftover_kill(&lock, dir, &who);
 	return true;
@@ -290,6 +292,8 @@ setup_is_locked(struct escrow *e)
 		return false;
 	escrow_set_activity(e, ESCROW_PAUSED);
 	set_pause(e, LOOK_AGAIN_MS);
+	if (e->locked_out && e->sv->draining)
+		supervisor_worker_gone(e->sv); /* it may be the last that is waited for, and in vain */
 	return true;
 }
 

@@ -93,6 +93,24 @@ def test_lock_that_somebody_else_holds_is_told_and_waited_for(left):
     m.stop()
 
 
+def test_drain_does_not_wait_for_a_lock_that_somebody_else_holds(left):
+    m, escrow, pid, lock = left
+    m.expect("escrow_locked")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not alive(pid), "its end")
+    with open(lock, "r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        m.start()
+        assert m.logged("escrow_locked")
+        m.wait_idle(3)
+        assert m.ctl("stop", "--drain").returncode == 0
+        m.ended()
+    m.start()
+    wait_for(lambda: m.workers(f"setup {escrow}"), "its worker")
+    assert m.get(escrow)["attempt"] == 1
+    m.stop()
+
+
 HOLDS = """import ctypes, fcntl, os, sys
 ctypes.CDLL(None).prctl(15, b"msigd-worker")
 lock = open(sys.argv[1], "a+b")
