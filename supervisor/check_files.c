@@ -217,17 +217,27 @@ look_at_wallet(struct check_files *f, const char *wallet)
 		note_unknown(f, wallet, id, attempt, role);
 }
 
-/* ESCROW-ATTEMPT-ROLE.spare: which spare wallet that is (worker/older.c). */
+/* What mkostemp(3) puts there (common/atomic_file.c). */
 static bool
-is_spare_of(const char *name, char id[UUID_TEXT], int *attempt, enum role *role)
+are_six_letters(const char *letters)
 {
-	const char *suffix = strrchr(name, '.');
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+	return strlen(letters) == 6 && strspn(letters, alphabet) == 6;
+}
+
+/* ESCROW-ATTEMPT-ROLE.spare: which spare wallet that is (worker/older.c). Gives what
+ * is behind that, or NULL: it is none. */
+static const char *
+spare_of(const char *name, char id[UUID_TEXT], int *attempt, enum role *role)
+{
+	const char *suffix = strstr(name, ".spare");
 	char wallet[NAME_MAX + 1];
 
-	if (suffix == NULL || strcmp(suffix, ".spare") != 0)
-		return false;
+	if (suffix == NULL)
+		return NULL;
 	snprintf(wallet, sizeof wallet, "%.*s", (int)(suffix - name), name);
-	return is_escrows(wallet, id, attempt, role);
+	return is_escrows(wallet, id, attempt, role) ? suffix + strlen(".spare") : NULL;
 }
 
 static void
@@ -236,11 +246,19 @@ look_at_spare_of(struct check_files *f, const char *name)
 	char id[UUID_TEXT];
 	enum role role;
 	int attempt;
+	const char *rest = spare_of(name, id, &attempt, &role);
 
-	if (is_spare_of(name, id, &attempt, &role) && !store_knows_attempt(f->sv->store, id, attempt))
+	if (rest == NULL)
+		return;
+	if (rest[0] == '.' && are_six_letters(rest + 1))
+		note_leftover(f, name, "unfinished", "of a write that was interrupted: it can be removed");
+	else if (rest[0] != '\0')
+		note_leftover(f, name, "foreign", "not msigd's: a copy that somebody made?");
+	else if (!store_knows_attempt(f->sv->store, id, attempt))
 		note_unknown(f, name, id, attempt, role);
 }
 
+/* Of a copy, too: it may be all there is of it. */
 static void
 take_note(struct check_files *f, const char *name)
 {
@@ -249,7 +267,7 @@ take_note(struct check_files *f, const char *name)
 	size_t size;
 	int attempt;
 
-	if (!is_spare_of(name, id, &attempt, &role))
+	if (spare_of(name, id, &attempt, &role) == NULL)
 		return;
 	snprintf(path, sizeof path, "%.3800s/%.250s", f->folders[f->folder], name);
 	wallet = (char *)atomic_file_read(path, NOTE_MAX, &size);
@@ -295,19 +313,17 @@ is_beginning_of(const struct check_files *f, const char *name, const char *other
 	return is;
 }
 
-/* What an interrupted write of "W.keys" leaves: mkostemp(3)'s six behind it
- * (common/atomic_file.c). But a copy that somebody made may look the same, and be
- * all there is of a wallet. */
+/* What an interrupted write of "W.keys" leaves. But a copy that somebody made may
+ * look the same, and be all there is of a wallet. */
 static void
 look_at_unfinished(struct check_files *f, const char *name, const char *wallet, const char *letters)
 {
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 	char keys[NAME_MAX + 8];
 
 	snprintf(keys, sizeof keys, "%s.keys", wallet);
 	if (!is_ours(wallet))
 		return;
-	if (strlen(letters) != 6 || strspn(letters, alphabet) != 6)
+	if (!are_six_letters(letters))
 		note_leftover(f, name, "foreign", "not msigd's: a copy that somebody made?");
 	else if (is_beginning_of(f, name, keys))
 		note_leftover(f, name, "unfinished", "of a write that was interrupted: it can be removed");

@@ -249,9 +249,10 @@ def test_wallets_that_are_not_good_when_they_are_verified_are_repaired(msigd, th
 def test_only_what_msigd_left_is_said_to_be_of_no_use(msigd, folder):
     wallets = folder / "wallets"
     wallets.mkdir(mode=0o700)
-    whole, torn = f"{SOME_ID}-1-buyer.keys", f"{SOME_ID}-1-vendor.keys"
+    whole, torn, note = f"{SOME_ID}-1-buyer.keys", f"{SOME_ID}-1-vendor.keys", f"{SOME_ID}-1-buyer.spare"
     kinds = {f"{whole}.a1B2c3": "unfinished", f"{whole}.backup": "orphan", f"{whole}.before-i-moved": "foreign",
-             f"{whole}.a1_2c3": "foreign", f"{torn}.a1B2c3": "orphan", f".restore-{SOME_ID}-buyer-a1B2c3": "unfinished"}
+             f"{whole}.a1_2c3": "foreign", f"{torn}.a1B2c3": "orphan", f".restore-{SOME_ID}-buyer-a1B2c3": "unfinished",
+             f"{note}.a1B2c3": "unfinished", f"{note}.before-i-moved": "foreign"}
     for name in [whole, *kinds, "alice.keys", "alice.keys.backup"]:
         (wallets / name).write_bytes(b"another" if name.endswith("backup") else b"x")
     m = msigd([section("w1", "http://127.0.0.1:1", **{"wallet-dir": wallets})])
