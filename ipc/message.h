@@ -96,7 +96,8 @@
  *                     participants: [{role, wallet, stamp, password, endpoint: ENDPOINT}]}
  *             repair: as check, of one participant; and copies: {keys?, keys_round, seed?}, wallet_clis: [PATH]
  *                    copies: sealed; wallet_clis: monero-wallet-cli, to be tried in turn
- *             attic: {wallet_dir, wallets: [{wallet, keys_sha256}]}  to be removed, if its .keys are those
+ *             attic: {wallet_dir, wallets: [{wallet, keys_sha256, note?}]}  to be removed, if its .keys are those;
+ *                    note: the file that says whose the spare wallet has become, which goes with it
  *   ack       {serial, session?}                      that report or publish is on disk; with that of publish,
  *                                                     session true: keep the wallets open, and say serving
  *   request   {request_id}                            how are the wallets? One at a time.

@@ -117,6 +117,21 @@ static const struct worker_job attic_job = {.name = "attic", .start = start_fram
 
 /* --- which ones --------------------------------------------------------------- */
 
+/* What its worker is told of one. A spare wallet became this role's by a note beside
+ * it (worker/older.c). */
+static json_t *
+describe(const struct store_retired *r)
+{
+	json_t *one = json_pack("{s:s, s:s}", "wallet", r->wallet, "keys_sha256", r->keys_sha256);
+	char note[128];
+
+	if (strncmp(r->wallet, "msigd-", 6) != 0)
+		return one;
+	snprintf(note, sizeof note, "%s-%d-%s.spare", r->escrow_id, r->attempt, role_name(r->role));
+	json_object_set_new(one, "note", json_string(note));
+	return one;
+}
+
 /* Those of one folder at a time; the others have their turn after it. */
 static void
 collect(const struct store_retired *retired, void *arg)
@@ -141,7 +156,7 @@ collect(const struct store_retired *retired, void *arg)
 		a->frame = json_pack("{s:s, s:[]}", "wallet_dir", folder, "wallets");
 		wallets = json_object_get(a->frame, "wallets");
 	}
-	json_array_append_new(wallets, json_pack("{s:s, s:s}", "wallet", retired->wallet, "keys_sha256", retired->keys_sha256));
+	json_array_append_new(wallets, describe(retired));
 }
 
 static void

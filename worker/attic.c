@@ -19,8 +19,16 @@
 #include "worker/job.h"
 #include "worker/wallet_files.h"
 
-static json_t *wallets;      /* [{wallet, keys_sha256}] */
+enum { NOTE_MAX = 256 };
+
+static json_t *wallets;      /* [{wallet, keys_sha256, note?}] */
 static char folder[PATH_MAX];
+
+static bool
+is_a_name(const char *name)
+{
+	return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL;
+}
 
 bool
 attic_take(struct job *job, json_t *start)
@@ -33,7 +41,8 @@ attic_take(struct job *job, json_t *start)
 	wallets = json_incref(json_object_get(start, "wallets"));
 	json_array_foreach(wallets, i, one) {
 		const char *name = json_string_value(json_object_get(one, "wallet"));
-		if (name == NULL || name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL ||
+		const char *note = json_string_value(json_object_get(one, "note"));
+		if (name == NULL || !is_a_name(name) || (note != NULL && !is_a_name(note)) ||
 		    json_string_value(json_object_get(one, "keys_sha256")) == NULL)
 			return false;
 	}
@@ -58,15 +67,37 @@ is_on_record(const char *path, const char *keys_sha256)
 	return strcmp(hash, keys_sha256) == 0;
 }
 
+/* That says whose the spare wallet has become (worker/older.c); one that names
+ * another is left. */
+static bool
+remove_note(const char *note, const char *wallet)
+{
+	char path[PATH_MAX], *named;
+	bool removed = true;
+	size_t size;
+
+	snprintf(path, sizeof path, "%.3800s/%.200s", folder, note);
+	named = (char *)atomic_file_read(path, NOTE_MAX, &size);
+	if (named == NULL)
+		return errno == ENOENT;
+	named[strcspn(named, "\n")] = '\0';
+	if (strcmp(named, wallet) == 0)
+		removed = unlink(path) == 0;
+	free(named);
+	return removed;
+}
+
 /* Its .keys last: as long as they are there, so is the wallet. */
 static bool
-remove_wallet(const char *wallet, const char *keys_sha256, bool *differs, char *why, size_t why_size)
+remove_wallet(const json_t *one, bool *differs, char *why, size_t why_size)
 {
+	const char *wallet = json_string_value(json_object_get(one, "wallet"));
+	const char *note = json_string_value(json_object_get(one, "note"));
 	char path[PATH_MAX];
 	const char *locked;
 
 	snprintf(path, sizeof path, "%.3800s/%.200s.keys", folder, wallet);
-	*differs = !is_on_record(path, keys_sha256);
+	*differs = !is_on_record(path, json_string_value(json_object_get(one, "keys_sha256")));
 	if (*differs) {
 		snprintf(why, why_size, "its .keys are not those on record: it may be further than the store knows");
 		return false;
@@ -76,7 +107,7 @@ remove_wallet(const char *wallet, const char *keys_sha256, bool *differs, char *
 		snprintf(why, why_size, "%s%s", strcmp(locked, WALLET_OPEN_ELSEWHERE) == 0 ? "it " : "", locked);
 		return false;
 	}
-	if (wallet_remove_all(folder, wallet, NULL))
+	if (wallet_remove_all(folder, wallet, NULL) && (note == NULL || remove_note(note, wallet)))
 		return true;
 	snprintf(why, why_size, "%s", strerror(errno));
 	return false;
@@ -91,11 +122,10 @@ attic_begin(struct job *job)
 
 	json_array_foreach(wallets, i, one) {
 		json_t *name = json_object_get(one, "wallet");
-		const char *keys_sha256 = json_string_value(json_object_get(one, "keys_sha256"));
 		bool differs = false;
 		if (access(folder, W_OK | X_OK) == -1) /* not mounted, perhaps: nothing is known */
 			json_array_append_new(kept, json_pack("{s:O, s:s}", "wallet", name, "why", strerror(errno)));
-		else if (remove_wallet(json_string_value(name), keys_sha256, &differs, why, sizeof why))
+		else if (remove_wallet(one, &differs, why, sizeof why))
 			json_array_append(removed, name);
 		else
 			json_array_append_new(kept, json_pack("{s:O, s:s, s:b}", "wallet", name, "why", why, "differs", differs));

@@ -11,6 +11,7 @@ from harness import ROLES, ApiError, Store, fake, section
 from machine import LIMIT, free_ports, wait_for
 from stand_ins import Stood
 from test_check import SOME_ID, add_ready, change_store, ready_on_dead
+from test_recovery import hold
 from test_repair import CLI, NOT_REPAIRED, damage, lose, verified, wallets_of
 
 STOPPING = 8
@@ -191,6 +192,27 @@ def test_folder_that_is_a_guess_proves_nothing(msigd, three):
     problem = [p for p in m.api("check", repair=True)["problems"] if p["kind"] == "not_repaired"][0]
     assert problem["role"] == "buyer" and "set wallet-dir of its endpoint" in problem["what"], problem
     assert wallets_of(m.get(found["escrow_id"])) == wallets_of(found)
+
+
+def test_file_that_says_whose_a_spare_wallet_became_goes_with_it(msigd, three, proxy):
+    go_on, rule = hold("make_multisig")
+    watched = proxy(three[0], rule)
+    m = msigd([watched, *three[1:]], spares="true", **{"trace-keep": "0"})
+    wait_for(lambda: len(m.endpoints("primed")) == 3, "spare wallets")
+    escrow = m.open()
+    assert watched.held.wait(LIMIT)
+    wallets = set(wallets_of(m.get(escrow)).values())
+    place = three[0].wallets
+    assert {p.read_text().strip() for p in place.glob(f"{escrow}-1-*.spare")} == wallets
+    other = place / f"{escrow}-1-buyer.spare"
+    other.write_text("msigd-another\n")
+    told = in_background(m.api, "cancel_escrow", escrow_id=escrow)
+    wait_for(lambda: m.get(escrow)["status"] == "being cancelled", "it is being cancelled")
+    go_on.set()
+    assert told()["reason"] == "cancelled"
+    m.api("reload")
+    wait_for(lambda: not wallets & {p.stem for p in place.glob("*.keys")}, "its wallets are removed")
+    wait_for(lambda: list(place.glob(f"{escrow}*.spare")) == [other], "and what is said of them")
 
 
 def test_file_that_a_wallet_rpc_made_in_vain_is_not_in_the_way(msigd, three, proxy, folder):
