@@ -71,6 +71,17 @@ result_text(const struct traced *t, char ms[VIEW_MS])
 	return "under way or cut off, so far";
 }
 
+/* Nothing was left out of any of them: what is not found is not there. */
+static bool
+read_whole(const struct diagnosis *d)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		if (d->traced[i].trace->skipped > 0 || d->traced[i].trace->full)
+			return false;
+	}
+	return true;
+}
+
 static void
 print_diagnosis(const struct diagnosis *d)
 {
@@ -89,7 +100,7 @@ print_diagnosis(const struct diagnosis *d)
 		putchar('\n');
 	}
 	if (d->finding_count == 0)
-		say(stdout, "nothing found\n");
+		say(stdout, "nothing found%s\n", read_whole(d) ? "" : ", but not all of the files could be read");
 }
 
 json_t *
@@ -143,7 +154,10 @@ diagnose_run(const struct context *context, const struct arguments *arguments)
 			view_json(diagnosis_json(&d));
 		else
 			print_diagnosis(&d);
-		status = !read ? STATUS_UNREADABLE : d.finding_count > 0 ? STATUS_PROBLEMS : STATUS_CLEAN;
+		if (!read || (d.finding_count == 0 && !read_whole(&d)))
+			status = STATUS_UNREADABLE;
+		else
+			status = d.finding_count > 0 ? STATUS_PROBLEMS : STATUS_CLEAN;
 	}
 	diagnosis_free(&d);
 	traces_free(&traces);

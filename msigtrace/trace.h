@@ -58,13 +58,13 @@ struct trace {
 	json_t *document;       /* owns everything below */
 	const char *escrow_id, *trace_id, *label; /* "": none */
 	int64_t started_at;     /* ms since the epoch; 0: unknown */
-	bool lines;             /* a .jsonl: under way, or it was cut off */
+	bool lines;             /* it was read line by line: a .jsonl, or a .json that is damaged */
 	struct event *events;
 	size_t count;
 	/* what was wrong with it */
 	size_t skipped;         /* lines or events in the midst that are no events */
 	size_t first_skipped;   /* line, or place of the event; from 1 */
-	bool cut;               /* the last line is not whole */
+	bool cut;               /* the last line is not whole, or not there */
 	bool headless;          /* there is no header */
 	bool full;              /* more than TRACE_EVENTS_MAX: the rest was left out */
 };

@@ -1,5 +1,5 @@
-/* Reading trace files: see trace.h. A .jsonl is read line by line, so that one
- * broken line costs that line only. */
+/* Reading trace files: see trace.h. A .jsonl, and a .json that is damaged, is read line
+ * by line, so that one broken line costs that line only. */
 #include "msigtrace/trace.h"
 
 #include <errno.h>
@@ -126,6 +126,46 @@ is_blank(const char *line, size_t length)
 	return true;
 }
 
+/* The first line of a .json is the header, and the array of the events begins in it. */
+static json_t *
+parse_begin(const char *line, size_t length)
+{
+	static const char begin[] = "\"events\":[", end[] = "]}";
+	json_t *json = NULL;
+	char *whole;
+
+	while (length > 0 && is_blank(line + length - 1, 1))
+		length--;
+	if (length < sizeof begin - 1 || length > TRACE_LINE_MAX || memcmp(line + length - (sizeof begin - 1), begin, sizeof begin - 1) != 0)
+		return NULL;
+	whole = malloc(length + sizeof end);
+	if (whole != NULL) {
+		memcpy(whole, line, length);
+		memcpy(whole + length, end, sizeof end);
+		json = parse_line(whole, length + sizeof end - 1);
+	}
+	free(whole);
+	return json;
+}
+
+/* Between two events of a .json is a comma. */
+static size_t
+without_comma(const char *line, size_t length)
+{
+	size_t end = length;
+
+	while (end > 0 && is_blank(line + end - 1, 1))
+		end--;
+	return end > 0 && line[end - 1] == ',' ? end - 1 : length;
+}
+
+/* "]}" */
+static bool
+is_end(const char *line, size_t length)
+{
+	return length >= 2 && memcmp(line, "]}", 2) == 0 && is_blank(line + 2, length - 2);
+}
+
 /* A line that is whole goes into document; number counts from 1. False: it is broken. */
 static bool
 take_line(struct trace *trace, size_t *room, json_t *lines, json_t *json, size_t number)
@@ -140,10 +180,21 @@ take_line(struct trace *trace, size_t *room, json_t *lines, json_t *json, size_t
 	return add_event(trace, room, json);
 }
 
+/* One that is not whole: the last was cut off, others were damaged. */
+static void
+miss_line(struct trace *trace, size_t number, bool last)
+{
+	if (last)
+		trace->cut = true;
+	else
+		skip(trace, number);
+}
+
 static void
 read_lines(struct trace *trace, const char *data, size_t size)
 {
 	size_t number = 0, room = 1;
+	bool of_array = false, ended = false;
 
 	trace->lines = true;
 	trace->document = json_array();
@@ -151,16 +202,17 @@ read_lines(struct trace *trace, const char *data, size_t size)
 	for (const char *end = data + size; data < end && !trace->full;) {
 		const char *newline = memchr(data, '\n', (size_t)(end - data));
 		size_t length = newline != NULL ? (size_t)(newline - data) : (size_t)(end - data);
+		json_t *json = ++number == 1 ? parse_begin(data, length) : NULL;
 
-		number++;
-		if (!is_blank(data, length) && !take_line(trace, &room, trace->document, parse_line(data, length), number)) {
-			if (newline == NULL || newline + 1 == end)
-				trace->cut = true;
-			else
-				skip(trace, number);
-		}
+		of_array = of_array || json != NULL;
+		if (is_end(data, length))
+			ended = true;
+		else if (!is_blank(data, length) && !take_line(trace, &room, trace->document,
+		    json != NULL ? json : parse_line(data, without_comma(data, length)), number))
+			miss_line(trace, number, newline == NULL || newline + 1 == end);
 		data += length + (newline != NULL ? 1 : 0);
 	}
+	trace->cut = trace->cut || (of_array && !ended && !trace->full);
 }
 
 /* Whether its first line is an object by itself without events: then it is a

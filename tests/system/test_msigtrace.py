@@ -284,6 +284,26 @@ def test_a_broken_line_costs_itself(folder):
     assert b"1 broken line left out, the first is line 6" in result.stderr
 
 
+def test_a_broken_event_of_a_finished_trace_costs_itself(folder):
+    """As much as of one that is under way: what is left of it is diagnosed."""
+    path = make_traces.pollution_alone()[0].write(folder)
+    lines = path.read_text().splitlines(keepends=True)
+    lines[20] = lines[20][:15] + "\n"
+    path.write_text("".join(lines))
+    result = run("diagnose", path)
+    assert result.returncode == 1 and b"pollution" in result.stdout
+    assert result.stderr.endswith(b": 1 broken line left out, the first is line 21\n")
+
+
+def test_nothing_found_in_what_is_damaged_is_not_clean(folder):
+    path = make_traces.good()[0].write(folder)
+    assert run("diagnose", path).returncode == 0
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:5], "{\n", *lines[6:]]))
+    result = run("diagnose", path)
+    assert result.returncode == 2 and result.stdout == b"nothing found, but not all of the files could be read\n"
+
+
 @pytest.mark.parametrize("lines_go", ["further", "less far"])
 def test_of_two_files_of_one_escrow_the_one_that_goes_further_counts(folder, lines_go):
     t = make_traces.down()[0]

@@ -282,11 +282,20 @@ class Trace:
     def write(self, folder, blank=False):
         events = [without_texts(e) for e in self.events] if blank else self.events
         path = Path(folder) / f"escrow_{self.id}.json"
-        path.write_text(json.dumps({**self.header, "events": events}, indent=1))
+        path.write_text(as_document(self.header, events))
         return path
 
     def lines(self):
         return "".join(json.dumps(line) + "\n" for line in (self.header, *self.events))
+
+
+def as_document(header, events):
+    """A .json as msigd writes it: an event a line."""
+    return compact(header)[:-1] + ',"events":[\n' + ",\n".join(map(compact, events)) + "\n]}\n"
+
+
+def compact(thing):
+    return json.dumps(thing, separators=(",", ":"))
 
 
 def round_ms(ms):

@@ -106,6 +106,31 @@ broken_lines_in_the_midst_cost_themselves(void **state)
 	trace_free(&t);
 }
 
+/* A .json as msigd writes it, an event a line. */
+static void
+a_broken_line_of_a_document_costs_itself(void **state)
+{
+	struct trace t;
+
+	(void)state;
+	assert_true(reads(&t, "{\"escrow_id\":\"e\",\"started_at\":5,\"events\":[\n" EVENT(1, "LEASE", "") ",\n{\"seq\":2,\"ty,\n"
+	    EVENT(3, "DELAY", "") ",\n" EVENT(4, "RELEASE", "") "\n]}\n"));
+	assert_int_equal(t.count, 3);
+	assert_int_equal(t.skipped, 1);
+	assert_int_equal(t.first_skipped, 3);
+	assert_int_equal(t.events[2].type, RELEASE);
+	assert_string_equal(t.escrow_id, "e");
+	assert_int_equal(t.started_at, 5);
+	assert_false(t.cut || t.headless);
+	trace_free(&t);
+	/* one that has no end */
+	assert_true(reads(&t, "{\"escrow_id\":\"e\",\"started_at\":5,\"events\":[\n" EVENT(1, "LEASE", "") ",\n"));
+	assert_true(t.cut);
+	assert_int_equal(t.count, 1);
+	assert_int_equal(t.skipped, 0);
+	trace_free(&t);
+}
+
 static void
 without_a_header_the_events_are_there(void **state)
 {
@@ -268,6 +293,7 @@ main(void)
 		cmocka_unit_test(a_header_alone_is_a_trace),
 		cmocka_unit_test(a_cut_last_line_is_told),
 		cmocka_unit_test(broken_lines_in_the_midst_cost_themselves),
+		cmocka_unit_test(a_broken_line_of_a_document_costs_itself),
 		cmocka_unit_test(without_a_header_the_events_are_there),
 		cmocka_unit_test(what_is_no_trace_is_refused),
 		cmocka_unit_test(wrong_types_are_nothing),
