@@ -133,6 +133,9 @@ seat_take(struct seat *seat, const struct event *e)
 		seat->began = true;
 	if (proves_ours(e)) {
 		seat->ours = e;
+		/* what is opened from disk may have lost its cache, and with it the stamp */
+		if (strcmp(e->method, "open_wallet") == 0)
+			seat->stamped = false;
 		seat->stamped = seat->stamped || strcmp(e->method, "set_attribute") == 0 ||
 		    answer_of(event_found(e), "stamp_ok") == ANSWER_YES || event_is_snapshot(e);
 	} else if (e->type == LEASE || e->type == RELEASE || strcmp(e->method, "close_wallet") == 0) {

@@ -222,6 +222,24 @@ def torn_wallet():
     return [t.finish()]
 
 
+def cache_lost():
+    """The machine lost its power: a wallet opens from its .keys, without its stamp, and is brought back."""
+    t = Trace(64)
+    t.begin()
+    t.rounds(2)
+    t.clock += 60000
+    t.add("CUSTOM", name="taken_up", phase="Exchanging")
+    t.lease()
+    t.worker()
+    t.look("buyer")
+    t.look("arbiter")
+    t.call("vendor", "open_wallet")
+    t.fail_call("vendor", "get_attribute", code=-45, expected=True)
+    t.restore("vendor")
+    t.rounds(since=2)
+    return [t.finish()]
+
+
 def unknown_had_run():
     t = Trace(62)
     t.begin()
@@ -394,6 +412,7 @@ SCENARIOS = {
     "refused_messages": (refused_messages, ["foreign_message"]),
     "fourth_message": (fourth_message, ["not_two_of_three"]),
     "torn_wallet": (torn_wallet, ["torn_wallet", "unknown_outcome"]),
+    "cache_lost": (cache_lost, ["msigd_interrupted"]),
     "unknown_had_run": (unknown_had_run, ["unknown_outcome"]),
     "unknown_had_not_run": (unknown_had_not_run, ["unknown_outcome"]),
     "worker_killed": (worker_killed, ["worker_killed"]),

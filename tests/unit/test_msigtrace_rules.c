@@ -145,6 +145,20 @@ a_wallet_that_lost_its_stamp_is_another(void **state)
 	    BAD(4, "get_attribute", -45, ",\"expected\":true"), NULL), "");
 }
 
+/* Its cache, where the stamp is, was lost with the machine's power: it is ours still. */
+static void
+a_wallet_that_is_opened_without_its_cache_is_ours(void **state)
+{
+	(void)state;
+	assert_string_equal(causes(C GOOD(1, "set_attribute", ROUND(0)) GOOD(2, "open_wallet", "")
+	    BAD(3, "get_attribute", -45, ",\"expected\":true") BUYER(4, "FILE_OPERATION", "\"op\":\"write\"") GOOD(5, "open_wallet", "")
+	    GOOD(6, "set_attribute", ""), NULL), "");
+	forget(NULL);
+	/* once it was seen to bear it, it has no reason to lose it */
+	assert_string_equal(causes(C GOOD(1, "open_wallet", "") GOOD(2, "get_attribute", FOUND("\"stamp_ok\":true"))
+	    BAD(3, "get_attribute", -45, ",\"expected\":true"), NULL), "two_parties,pollution,");
+}
+
 static void
 the_cause_alone_says_pollution_once(void **state)
 {
@@ -336,6 +350,7 @@ main(void)
 		cmocka_unit_test_teardown(a_stamp_that_goes_is_two_parties, forget),
 		cmocka_unit_test_teardown(a_spare_that_is_stamped_is_no_pollution, forget),
 		cmocka_unit_test_teardown(a_wallet_that_lost_its_stamp_is_another, forget),
+		cmocka_unit_test_teardown(a_wallet_that_is_opened_without_its_cache_is_ours, forget),
 		cmocka_unit_test_teardown(the_cause_alone_says_pollution_once, forget),
 		cmocka_unit_test_teardown(one_after_the_other_is_not_at_the_same_time, forget),
 		cmocka_unit_test_teardown(at_the_same_time_is_two_parties, forget),
