@@ -41,8 +41,8 @@ judge(enum step step, const json_t *facts, enum answer multisig)
 			return RAN_YES;
 		if (placeholder == ANSWER_YES)
 			return RAN_NO;
-		/* snapshots name it only where it is so */
-		if (placeholder == ANSWER_NO || (multisig == ANSWER_YES && *text_of(facts, "address_hash") != '\0'))
+		/* it is named only where it is so: another address is that of a wallet that has exchanged keys */
+		if (multisig != ANSWER_NO && *text_of(facts, "address_hash") != '\0')
 			return RAN_YES;
 		return RAN_NOT_KNOWN;
 	case STEP_LATER_EXCHANGE:

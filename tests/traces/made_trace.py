@@ -89,7 +89,9 @@ class Trace:
                 "between": sha(self.id, role, "between"), "ready": sha(self.id, "address")}[self.state[role]]
 
     def address_found(self, role):
-        return {"address_hash": self.address(role), "placeholder": self.state[role] == "made"}
+        """What get_address tells: a placeholder is named only where it is one."""
+        found = {"address_hash": self.address(role)}
+        return {**found, "placeholder": True} if self.state[role] == "made" else found
 
     def snapshot(self, point, role, **wrong):
         f = self.facts(role)
@@ -136,12 +138,12 @@ class Trace:
         if self.spare:
             self.call(role, "is_multisig", found=self.facts(role))
             self.call(role, "get_attribute", found={"stamp_ok": True})
-            self.call(role, "get_address", found={"address_hash": self.address(role), "placeholder": False})
+            self.call(role, "get_address", found=self.address_found(role))
             self.call(role, "set_attribute", 0)
         else:
             self.call(role, "create_wallet", 0)
             self.call(role, "is_multisig", 0, found=self.facts(role))
-            self.call(role, "get_address", 0, found={"address_hash": self.address(role), "placeholder": False})
+            self.call(role, "get_address", 0, found=self.address_found(role))
             self.call(role, "validate_address", 0, found={"valid": True, "nettype": self.network})
             self.fail_call(role, "get_attribute", 0, code=-45, expected=True)
             self.call(role, "set_attribute", 0)

@@ -209,15 +209,39 @@ an_error_that_was_asked_for_is_none(void **state)
 }
 
 static void
-unknown(const char *after, const char *says)
+unknown_call(const char *method, const char *round, const char *after, const char *says)
 {
 	char text[2048];
 
-	snprintf(text, sizeof text, C START(1, "make_multisig", ROUND(1)) BUYER(2, "RPC_CALL_ERROR",
-	    "\"ok\":false,\"outcome\":\"unknown\",\"method\":\"make_multisig\",\"round\":1") "%s", after);
+	snprintf(text, sizeof text, C BUYER(1, "RPC_CALL_START", "\"method\":\"%s\",\"round\":%s")
+	    BUYER(2, "RPC_CALL_ERROR", "\"ok\":false,\"outcome\":\"unknown\",\"method\":\"%s\",\"round\":%s") "%s",
+	    method, round, method, round, after);
 	causes(text, NULL);
 	assert_non_null(strstr(d.findings[d.finding_count - 1].what, says));
 	forget(NULL);
+}
+
+static void
+unknown(const char *after, const char *says)
+{
+	unknown_call("make_multisig", "1", after, says);
+}
+
+/* By the address: is_multisig says the same before and after it. */
+static void
+the_first_exchange_is_told_by_the_address(void **state)
+{
+	static const char multisig[] = GOOD(3, "is_multisig", FOUND("\"multisig\":true,\"ready\":false,\"threshold\":2,\"total\":3"));
+	char text[1024];
+
+	(void)state;
+	unknown_call("exchange_multisig_keys", "2", multisig, "not known");
+	snprintf(text, sizeof text, "%s%s", multisig, GOOD(4, "get_address", FOUND("\"address_hash\":\"ab\"")));
+	unknown_call("exchange_multisig_keys", "2", text, "it had run, by");
+	snprintf(text, sizeof text, "%s%s", multisig, GOOD(4, "get_address", FOUND("\"address_hash\":\"ab\",\"placeholder\":true")));
+	unknown_call("exchange_multisig_keys", "2", text, "it had not run, by");
+	unknown_call("exchange_multisig_keys", "2", BUYER(3, "SNAPSHOT_PRE_ROUND2", "\"snapshot\":{\"is_multisig\":true,"
+	    "\"ready\":false,\"address_hash\":\"ab\"}"), "it had run, by");
 }
 
 static void
@@ -357,6 +381,7 @@ main(void)
 		cmocka_unit_test_teardown(a_lease_of_the_dead_is_over, forget),
 		cmocka_unit_test_teardown(an_error_that_was_asked_for_is_none, forget),
 		cmocka_unit_test(the_next_look_tells_whether_it_had_run),
+		cmocka_unit_test(the_first_exchange_is_told_by_the_address),
 		cmocka_unit_test_teardown(what_is_torn_was_interrupted, forget),
 		cmocka_unit_test_teardown(workers_end_well_or_not, forget),
 		cmocka_unit_test_teardown(whom_msigd_ended_itself_nobody_killed, forget),
