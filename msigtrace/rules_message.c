@@ -125,28 +125,45 @@ look_at_answer(struct diagnosis *d, size_t trace, const struct event *answer)
 
 /* --- what a wallet says to a message that is none for it ----------------------------------- */
 
-/* All messages are those on record, and a wallet will not have them: what reached it
- * was something else. */
+/* 0: an exception that the wallet-rpc did not catch (MONERO.md) */
+enum { ANY_EXCEPTION = -1, NEEDS_MORE = -33, UNCAUGHT = 0 };
+
+/* -33 is said of messages only. The other two are said of all that fails in these calls,
+ * also that the wallet could not be saved; only words tell which. */
+static void
+tell_refusal(struct finding *f, const struct call *c)
+{
+	char text[PLACE_TEXT];
+
+	call_text(c, text);
+	if (c->code == NEEDS_MORE) {
+		finding_say(f, "%s: the wallet refused the other wallets' messages (%d), as it does with one of another escrow or "
+		    "round, or twice the same. Every message is the one that msigd has on record, so it was changed between msigd "
+		    "and a wallet-rpc, or the wallet said something else than it is", text, c->code);
+		return;
+	}
+	finding_say(f, "%s failed (%d), and every message is the one that msigd has on record. Either the wallet-rpc could not "
+	    "save the wallet or failed in another way; or the wallet refused a message that was changed between msigd and a "
+	    "wallet-rpc. What it said stands with the call", text, c->code);
+	finding_help(f, "See first whether this wallet-rpc can write its wallet-dir (a full disk, permissions), and what it logs; "
+	    "then: msigctl retry ID. If that is not it, find out who can change what goes to and from the wallet-rpcs.");
+}
+
+/* All messages are those on record, and a wallet will not have them. */
 static void
 look_at_refusal(struct diagnosis *d, size_t trace, const struct call *c)
 {
-	/* 0: an exception that the wallet-rpc did not catch (MONERO.md) */
-	enum { KEY_EXCHANGE_ERROR = -1, NEEDS_MORE = -33, UNCAUGHT = 0 };
 	struct finding *f;
-	char text[PLACE_TEXT];
 
 	if (step_of(c->at) < STEP_MAKE || !call_is_bad(c) || c->outcome != OUTCOME_ERROR ||
-	    (c->code != KEY_EXCHANGE_ERROR && c->code != NEEDS_MORE && c->code != UNCAUGHT) ||
+	    (c->code != ANY_EXCEPTION && c->code != NEEDS_MORE && c->code != UNCAUGHT) ||
 	    finding_there(d, d->rule->name, trace, ROLE_COUNT, c->at->attempt) ||
 	    finding_there(d, "pollution", trace, ROLE_COUNT, c->at->attempt) ||
 	    finding_there(d, "two_parties", trace, ROLE_COUNT, c->at->attempt))
 		return;
 	f = finding_new(d, trace, c->at);
-	call_text(c, text);
-	finding_say(f, "%s: the wallet refused the other wallets' messages (%d), as it does with one of another escrow or round, "
-	    "or twice the same. Every message is the one that msigd has on record, so it was changed between msigd and a "
-	    "wallet-rpc, or the wallet said something else than it is", text, c->code);
-	finding_evidence(d, f, trace, c->end, "the messages of the round before were refused");
+	tell_refusal(f, c);
+	finding_evidence(d, f, trace, c->end, c->code == NEEDS_MORE ? "the messages of the round before were refused" : "it failed");
 }
 
 void

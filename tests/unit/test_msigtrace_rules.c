@@ -267,6 +267,20 @@ what_is_torn_was_interrupted(void **state)
 	    GOOD(3, "store", ROUND(2)) BAD(4, "open_wallet", -1, ""), NULL), "wallet_unopenable,");
 }
 
+/* A disk that is full is no tampering: a wallet-rpc says -1 to both. */
+static void
+only_an_error_that_is_of_messages_accuses_somebody(void **state)
+{
+	(void)state;
+	assert_string_equal(causes(C BAD(1, "make_multisig", -33, ROUND(1)), NULL), "foreign_message,");
+	assert_non_null(strstr(d.findings[0].what, "so it was changed"));
+	forget(NULL);
+	assert_string_equal(causes(C BAD(1, "make_multisig", -1, ROUND(1) ",\"error\":\"failed to save file\""), NULL), "foreign_message,");
+	assert_null(strstr(d.findings[0].what, "so it was changed"));
+	assert_non_null(strstr(d.findings[0].what, "could not save the wallet"));
+	assert_non_null(strstr(d.findings[0].remedy, "full disk"));
+}
+
 /* --- workers, and waiting ----------------------------------------------------------------- */
 
 static void
@@ -383,6 +397,7 @@ main(void)
 		cmocka_unit_test(the_next_look_tells_whether_it_had_run),
 		cmocka_unit_test(the_first_exchange_is_told_by_the_address),
 		cmocka_unit_test_teardown(what_is_torn_was_interrupted, forget),
+		cmocka_unit_test_teardown(only_an_error_that_is_of_messages_accuses_somebody, forget),
 		cmocka_unit_test_teardown(workers_end_well_or_not, forget),
 		cmocka_unit_test_teardown(whom_msigd_ended_itself_nobody_killed, forget),
 		cmocka_unit_test_teardown(only_a_dead_endpoint_is_down_for_a_failover, forget),
