@@ -204,9 +204,26 @@ who_has_address(const struct diagnosis *d, size_t trace, const char *hash, size_
 	return NULL;
 }
 
+/* An escrow had endpoints of two names on this port: they are on several machines, and
+ * the port tells nothing. */
+static bool
+port_is_of_several(const struct diagnosis *d, int port)
+{
+	for (const struct lease *l = d->leases; l < d->leases + d->lease_count; l++) {
+		if (l->lease->port != port || *l->lease->endpoint == '\0')
+			continue;
+		/* those of one trace stand together */
+		for (const struct lease *k = l + 1; k < d->leases + d->lease_count && k->trace == l->trace; k++) {
+			if (k->lease->port == port && *k->lease->endpoint != '\0' && !same_endpoint(k->lease, l->lease))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Who of the other traces had this endpoint: the one who has it at that time still, or
- * else the last before. By its name; of another name only when the port is the same and
- * nobody had it by its name. */
+ * else the last before. By its name; of another name only when the port is the same,
+ * nobody had it by its name, and ports tell one wallet-rpc from the other. */
 static const struct lease *
 who_had_it(const struct diagnosis *d, size_t trace, const struct event *e)
 {
@@ -227,7 +244,7 @@ who_had_it(const struct diagnosis *d, size_t trace, const struct event *e)
 			best_named = named;
 		}
 	}
-	return best;
+	return best != NULL && !best_named && port_is_of_several(d, e->port) ? NULL : best;
 }
 
 /* --- telling ------------------------------------------------------------------------------ */

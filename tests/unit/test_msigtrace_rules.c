@@ -105,6 +105,28 @@ who_closed_the_wallet_is_not_accused(void **state)
 	assert_string_equal(d.findings[0].other, "");
 }
 
+#define AT(seq, whose, name, type, more) "{\"seq\":" #seq ",\"attempt\":1,\"t_ms\":" #seq ",\"role\":\"" whose "\",\"endpoint\":\"" name \
+	"\",\"port\":18082,\"type\":\"" type "\"," more "}\n"
+
+/* Another msigd has another name for it; but on remote machines all have the same port. */
+static void
+a_port_is_one_wallet_rpc_only_where_none_shares_it(void **state)
+{
+	(void)state;
+	assert_string_equal(causes(A AT(1, "buyer", "a1", "LEASE", "\"x\":1"), C AT(1, "buyer", "c1", "LEASE", "\"x\":1")
+	    AT(2, "buyer", "c1", "CACHE_POLLUTION_DETECTED", "\"x\":1")), "pollution,");
+	assert_string_equal(d.findings[0].other, "aaaaaaaa-0000-4000-8000-000000000001");
+	forget(NULL);
+	assert_string_equal(causes(A AT(1, "buyer", "a1", "LEASE", "\"x\":1") AT(1, "vendor", "a2", "LEASE", "\"x\":1"),
+	    C AT(1, "buyer", "c1", "LEASE", "\"x\":1") AT(2, "buyer", "c1", "CACHE_POLLUTION_DETECTED", "\"x\":1")), "pollution,");
+	assert_string_equal(d.findings[0].other, "");
+	forget(NULL);
+	/* by its name it is found all the same */
+	assert_string_equal(causes(A AT(1, "buyer", "a1", "LEASE", "\"x\":1") AT(1, "vendor", "a2", "LEASE", "\"x\":1"),
+	    C AT(1, "buyer", "a2", "LEASE", "\"x\":1") AT(2, "buyer", "a2", "CACHE_POLLUTION_DETECTED", "\"x\":1")), "pollution,");
+	assert_string_equal(d.findings[0].other, "aaaaaaaa-0000-4000-8000-000000000001");
+}
+
 static void
 what_the_stamp_says_counts_more_than_who_was_there(void **state)
 {
@@ -384,6 +406,7 @@ main(void)
 		cmocka_unit_test_teardown(a_wallet_without_a_beginning_may_be_multisig, forget),
 		cmocka_unit_test_teardown(already_multisig_names_who_left_it_open, forget),
 		cmocka_unit_test_teardown(who_closed_the_wallet_is_not_accused, forget),
+		cmocka_unit_test_teardown(a_port_is_one_wallet_rpc_only_where_none_shares_it, forget),
 		cmocka_unit_test_teardown(what_the_stamp_says_counts_more_than_who_was_there, forget),
 		cmocka_unit_test_teardown(a_stamp_that_goes_is_two_parties, forget),
 		cmocka_unit_test_teardown(a_spare_that_is_stamped_is_no_pollution, forget),
