@@ -192,7 +192,8 @@ look_for_wrong_network(struct diagnosis *d, size_t trace)
 	const struct event *first[ROLE_COUNT + 1] = {NULL};
 
 	for (const struct event *e = t->events; e < t->events + t->count; e++) {
-		if (has_cause(e, "wrong_network"))
+		/* a STATE_CHANGE has no role: the event that has one follows it */
+		if (e->type != STATE_CHANGE && has_cause(e, "wrong_network"))
 			tell_network(d, trace, e, nettype_before(t, e), "");
 	}
 	if (finding_there(d, d->rule->name, trace, ROLE_COUNT, ANY_ATTEMPT))

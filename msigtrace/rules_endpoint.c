@@ -366,12 +366,15 @@ tell_pollution(struct diagnosis *d, size_t trace, const struct seat *seat)
 	finding_say(f, ". %s%s", refused ? "make_multisig was refused: already multisig. " : "", failed_text(d, trace, first));
 }
 
-/* How it ended says so (failure_cause_name()). Of no role only if nothing else shows it. */
+/* How it ended says so (failure_cause_name()). Of no role only if nothing else shows it. A
+ * STATE_CHANGE has the same cause, and no role: the event that has both follows it. */
 static bool
 has_cause(const struct seat seats[ROLE_COUNT + 1], const struct event *e)
 {
 	const char *cause = event_text(e, "cause");
 
+	if (e->type == STATE_CHANGE)
+		return false;
 	for (int i = 0; i < ROLE_COUNT && e->role == ROLE_COUNT; i++) {
 		if (seats[i].shown_count > 0)
 			return false;

@@ -191,6 +191,25 @@ the_cause_alone_says_pollution_once(void **state)
 	    "{\"seq\":2,\"attempt\":1,\"type\":\"ERROR_FINAL\",\"cause\":\"polluted\"}\n", NULL), "pollution,");
 }
 
+#define FAILED(seq, why) "{\"seq\":" #seq ",\"attempt\":1,\"t_ms\":" #seq ",\"type\":\"STATE_CHANGE\",\"cause\":\"" why "\",\"phase\":\"Failed\"}\n"
+
+/* As msigd tells it: first the phase, of nobody, then whose it was. */
+static void
+a_failure_that_is_told_twice_is_one(void **state)
+{
+	(void)state;
+	assert_string_equal(causes(C FAILED(1, "stamp_mismatch") BUYER(2, "ERROR_FINAL", "\"cause\":\"stamp_mismatch\""), NULL), "pollution,");
+	assert_int_equal(d.findings[0].about->role, ROLE_BUYER);
+	forget(NULL);
+	/* the vendor's wallet-rpc, which was asked last, is on the right one */
+	assert_string_equal(causes(C GOOD(1, "validate_address", FOUND("\"nettype\":\"stagenet\""))
+	    "{\"seq\":2,\"attempt\":1,\"role\":\"vendor\",\"port\":18083,\"type\":\"RPC_CALL_END\",\"method\":\"validate_address\","
+	    "\"found\":{\"nettype\":\"testnet\"}}\n"
+	    FAILED(3, "wrong_network") "{\"seq\":4,\"attempt\":1,\"role\":\"buyer\",\"type\":\"ERROR_FINAL\",\"cause\":\"wrong_network\"}\n",
+	    NULL), "wrong_network,");
+	assert_int_equal(d.findings[0].about->port, 18082);
+}
+
 static void
 one_after_the_other_is_not_at_the_same_time(void **state)
 {
@@ -413,6 +432,7 @@ main(void)
 		cmocka_unit_test_teardown(a_wallet_that_lost_its_stamp_is_another, forget),
 		cmocka_unit_test_teardown(a_wallet_that_is_opened_without_its_cache_is_ours, forget),
 		cmocka_unit_test_teardown(the_cause_alone_says_pollution_once, forget),
+		cmocka_unit_test_teardown(a_failure_that_is_told_twice_is_one, forget),
 		cmocka_unit_test_teardown(one_after_the_other_is_not_at_the_same_time, forget),
 		cmocka_unit_test_teardown(at_the_same_time_is_two_parties, forget),
 		cmocka_unit_test_teardown(a_lease_of_the_dead_is_over, forget),
