@@ -258,13 +258,63 @@ look_for_saturation(struct diagnosis *d, size_t trace)
 
 /* --- and if nothing else is found ------------------------------------------------------------ */
 
+/* What a cause (failure_cause_name()) that no rule looks for means, and what to do; without
+ * help the rule's. */
+static const struct reason {
+	const char *cause, *means, *help;
+} reasons[] = {
+	{"cancelled", "it was cancelled", "Nothing: somebody asked for it."},
+	{"wallet_error", "a wallet-rpc answered with an error",
+	    "See what this wallet-rpc logs, and whether it can write its wallet-dir; then: msigctl retry ID."},
+	{"wallet_files", "the files of a wallet could not be read or written, or it does not open",
+	    "See that the endpoint's wallet-dir is this wallet-rpc's own --wallet-dir, that msigd may read and write there, and that "
+	    "the disk is not full; then: msigctl retry ID."},
+	{"gate", "the three wallets do not agree, so no address was published",
+	    "Use none of this attempt's wallets. See that each role has a wallet-rpc of its own; then msigctl retry ID begins anew, "
+	    "with other wallets."},
+	{"locks", "a lock was not had, or lock-dir cannot be used",
+	    "See that lock-dir is there, has room and is msigd's to write; then: msigctl retry ID."},
+	{"not_recovered", "a wallet is lost, and no copy of its .keys is on record",
+	    "It cannot be gone on with; no address was published. msigctl retry ID begins anew, with other wallets. With a wallet-dir "
+	    "for each endpoint msigd keeps copies."},
+	{"store_older", "the store is older than the wallets, and this escrow may have an address already",
+	    "Do not try it again as long as that is not known: another address would be published for it. Look for a newer backup of "
+	    "the store, as msigd(8) says under Disaster."},
+	{"internal", "there is a mistake in msigd, or there was no memory",
+	    "See msigd's log; report it with this trace. msigctl retry ID begins anew."},
+	{0},
+};
+
+static void
+tell_reason(struct finding *f, const struct event *last)
+{
+	const char *cause = event_text(last, "cause"), *error = event_text(last, "error");
+	const struct reason *r = reasons;
+
+	while (r->cause != NULL && strcmp(r->cause, cause) != 0)
+		r++;
+	if (r == reasons) {
+		finding_say(f, "%s", r->means);
+	} else if (r->cause != NULL) {
+		finding_say(f, "it failed: %s (%s)", r->means, cause);
+	} else {
+		finding_say(f, "it failed%s%.40s", *cause != '\0' ? ", cause " : "", cause);
+		if (*error == '\0')
+			finding_say(f, ", and nothing in the trace says why");
+	}
+	if (r->help != NULL)
+		finding_help(f, "%s", r->help);
+	if (*error != '\0' && r != reasons)
+		finding_say(f, ". msigd said: %.300s", error);
+}
+
+/* The finding is the cause's; the words of the error are passed on. */
 void
 look_for_failure(struct diagnosis *d, size_t trace)
 {
 	const struct trace *t = d->traced[trace].trace;
 	const struct event *last = NULL;
 	struct finding *f;
-	const char *cause;
 
 	if (d->traced[trace].result.result != RESULT_FAILED || finding_there(d, NULL, trace, ROLE_COUNT, -1))
 		return;
@@ -272,17 +322,11 @@ look_for_failure(struct diagnosis *d, size_t trace)
 		if (e->type == ERROR_FINAL || (last == NULL && e == d->traced[trace].result.end))
 			last = e;
 	}
-	f = finding_new(d, trace, last);
-	cause = last != NULL ? event_text(last, "cause") : "";
-	if (strcmp(cause, "cancelled") == 0) {
-		finding_say(f, "it was cancelled");
-		finding_help(f, "Nothing: somebody asked for it.");
-	} else {
-		finding_say(f, "it failed%s%.40s, and nothing in the trace says why", *cause != '\0' ? ", cause " : "", cause);
-	}
-	if (last != NULL)
-		finding_evidence(d, f, trace, last, "its end");
-	for (const struct event *e = last; e != NULL && e > t->events; e--) {
+	if (last == NULL || (f = finding_new(d, trace, last)) == NULL)
+		return;
+	tell_reason(f, last);
+	finding_evidence(d, f, trace, last, "its end");
+	for (const struct event *e = last; e > t->events; e--) {
 		if (e[-1].type == RPC_CALL_ERROR && answer_of(e[-1].json, "expected") != ANSWER_YES) {
 			finding_evidence(d, f, trace, &e[-1], "the last error of a wallet-rpc before it");
 			break;

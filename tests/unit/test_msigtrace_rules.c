@@ -385,6 +385,45 @@ a_lock_that_is_had_late_or_never(void **state)
 	    "lock_contention,");
 }
 
+static void
+failure(const char *why, const char *says, const char *remedy)
+{
+	char text[1024];
+
+	snprintf(text, sizeof text, C FAILED(1, "%s") "{\"seq\":2,\"attempt\":1,\"role\":\"vendor\",\"type\":\"ERROR_FINAL\","
+	    "\"cause\":\"%s\",\"error\":\"the reason\"}\n", why, why);
+	assert_string_equal(causes(text, NULL), "failed,");
+	assert_non_null(strstr(d.findings[0].what, says));
+	assert_null(strstr(d.findings[0].what, "nothing in the trace"));
+	assert_non_null(strstr(d.findings[0].remedy, remedy));
+	assert_int_equal(d.findings[0].about->role, ROLE_VENDOR);
+	if (strcmp(why, "cancelled") != 0)
+		assert_non_null(strstr(d.findings[0].what, "the reason"));
+	forget(NULL);
+}
+
+/* ERROR_FINAL has a cause, a sentence, and each cause a remedy of its own. */
+static void
+a_failure_is_told_by_its_cause(void **state)
+{
+	(void)state;
+	failure("wallet_files", "files of a wallet", "wallet-dir");
+	failure("wallet_error", "answered with an error", "logs");
+	failure("gate", "do not agree", "none of this attempt's wallets");
+	failure("locks", "lock-dir", "lock-dir");
+	failure("not_recovered", "no copy", "begins anew");
+	failure("internal", "mistake in msigd", "report");
+	failure("worker_died", "cause worker_died", "");
+	failure("cancelled", "it was cancelled", "Nothing");
+	/* a second address would be published */
+	failure("store_older", "may have an address already", "newer backup");
+	assert_string_equal(causes(C FAILED(1, "store_older"), NULL), "failed,");
+	assert_null(strstr(d.findings[0].remedy, "msigctl retry"));
+	forget(NULL);
+	assert_string_equal(causes(C "{\"seq\":1,\"type\":\"STATE_CHANGE\",\"phase\":\"Failed\"}\n", NULL), "failed,");
+	assert_non_null(strstr(d.findings[0].what, "nothing in the trace"));
+}
+
 /* Enough is enough. */
 static void
 findings_of_a_rule_have_an_end(void **state)
@@ -446,6 +485,7 @@ main(void)
 		cmocka_unit_test_teardown(only_a_dead_endpoint_is_down_for_a_failover, forget),
 		cmocka_unit_test_teardown(waiting_for_endpoints_that_begin_is_no_saturation, forget),
 		cmocka_unit_test_teardown(a_lock_that_is_had_late_or_never, forget),
+		cmocka_unit_test_teardown(a_failure_is_told_by_its_cause, forget),
 		cmocka_unit_test_teardown(findings_of_a_rule_have_an_end, forget),
 		cmocka_unit_test(every_rule_is_complete),
 	};
