@@ -107,6 +107,16 @@ look_for_worker_refused(struct diagnosis *d, size_t trace)
 	}
 }
 
+/* msigd could not write some events, or any further ones: the end of a worker may be
+ * among them. What a worker could not tell is no end. */
+static bool
+is_gap(const struct event *e)
+{
+	const char *name = event_text(e, "name");
+
+	return e->type == CUSTOM && (strcmp(name, "lost") == 0 || strcmp(name, "full") == 0) && event_number(e, "worker", -1) < 0;
+}
+
 /* One worker at a time has an escrow: another begins only when the one before has
  * ended, and if msigd has not seen that, it was not there. */
 void
@@ -116,7 +126,7 @@ look_for_interrupted(struct diagnosis *d, size_t trace)
 	const struct event *running = NULL;
 
 	for (const struct event *e = t->events; e < t->events + t->count; e++) {
-		if (e->type == WORKER_EXITED)
+		if (e->type == WORKER_EXITED || is_gap(e))
 			running = NULL;
 		if (e->type != WORKER_STARTED)
 			continue;

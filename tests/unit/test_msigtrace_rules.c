@@ -338,6 +338,22 @@ workers_end_well_or_not(void **state)
 	    "msigd_interrupted,");
 }
 
+/* A disk that was full, or a trace: the end may be among what was not written. */
+static void
+a_worker_whose_end_may_be_lost_is_no_interruption(void **state)
+{
+	(void)state;
+	assert_string_equal(causes(C BUYER(1, "WORKER_STARTED", "\"worker\":7") BUYER(2, "CUSTOM", "\"name\":\"lost\",\"events\":9")
+	    BUYER(3, "WORKER_STARTED", "\"worker\":8"), NULL), "");
+	forget(NULL);
+	assert_string_equal(causes(C BUYER(1, "WORKER_STARTED", "\"worker\":7") BUYER(2, "CUSTOM", "\"name\":\"full\"")
+	    BUYER(3, "WORKER_STARTED", "\"worker\":8"), NULL), "");
+	forget(NULL);
+	/* one that a worker tells to be lost is none of msigd's: its own end is not */
+	assert_string_equal(causes(C BUYER(1, "WORKER_STARTED", "\"worker\":7") BUYER(2, "CUSTOM", "\"name\":\"lost\",\"events\":1,\"worker\":7")
+	    BUYER(3, "WORKER_STARTED", "\"worker\":8"), NULL), "msigd_interrupted,");
+}
+
 static void
 whom_msigd_ended_itself_nobody_killed(void **state)
 {
@@ -481,6 +497,7 @@ main(void)
 		cmocka_unit_test_teardown(what_is_torn_was_interrupted, forget),
 		cmocka_unit_test_teardown(only_an_error_that_is_of_messages_accuses_somebody, forget),
 		cmocka_unit_test_teardown(workers_end_well_or_not, forget),
+		cmocka_unit_test_teardown(a_worker_whose_end_may_be_lost_is_no_interruption, forget),
 		cmocka_unit_test_teardown(whom_msigd_ended_itself_nobody_killed, forget),
 		cmocka_unit_test_teardown(only_a_dead_endpoint_is_down_for_a_failover, forget),
 		cmocka_unit_test_teardown(waiting_for_endpoints_that_begin_is_no_saturation, forget),
