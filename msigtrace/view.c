@@ -242,6 +242,14 @@ is_notable(const struct event *e)
 	return e->type == RETRY || e->type == FAILOVER || strcmp(event_phase(e), "Ready") == 0;
 }
 
+/* msigd was told to stop, or the escrow to be cancelled, and it stopped in order. */
+static bool
+was_stopped(const struct event *e)
+{
+	return e->type == WORKER_EXITED && strcmp(event_text(e, "outcome"), "stopped") == 0 && *event_text(e, "signal") == '\0' &&
+	    *event_text(e, "fault") == '\0' && event_number(e, "exit_code", 0) == 0;
+}
+
 char
 view_mark(const struct event *e, bool slow)
 {
@@ -249,6 +257,8 @@ view_mark(const struct event *e, bool slow)
 		return ' ';
 	if (event_is_snapshot(e) && answer_of(event_snapshot(e), "stamp_ok") == ANSWER_NO)
 		return '!';
+	if (was_stopped(e))
+		return '*';
 	if (event_is_snapshot(e)) /* one that could not be had changes nothing */
 		return e->ok == ANSWER_NO ? '*' : ' ';
 	if (e->type == RPC_CALL_ERROR || e->type == ERROR_FINAL || e->type == CACHE_POLLUTION_DETECTED ||

@@ -274,6 +274,29 @@ html_cannot_be_broken_out_of(void **state)
 	trace_free(&t);
 }
 
+/* A worker that was told to stop has not done its work, and nothing is wrong with it. */
+static void
+a_worker_that_was_stopped_is_no_problem(void **state)
+{
+	static const struct {
+		const char *how;
+		char mark;
+	} ends[] = {{"\"ok\":true,\"outcome\":\"done\"", ' '}, {"\"ok\":false,\"outcome\":\"stopped\",\"exit_code\":0", '*'},
+	    {"\"ok\":false,\"outcome\":\"stopped\",\"signal\":\"SIGKILL\"", '!'},
+	    {"\"ok\":false,\"outcome\":\"stopped\",\"exit_code\":0,\"fault\":\"deadline\"", '!'},
+	    {"\"ok\":false,\"outcome\":\"failed\",\"exit_code\":0", '!'}};
+	struct trace t;
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+		snprintf(text, sizeof text, "{\"type\":\"WORKER_EXITED\",\"worker\":7,%s}\n", ends[i].how);
+		assert_true(reads(&t, text));
+		assert_int_equal(view_mark(&t.events[0], false), ends[i].mark);
+		trace_free(&t);
+	}
+}
+
 static void
 text_cut_in_a_character_is_still_json(void **state)
 {
@@ -301,6 +324,7 @@ main(void)
 		cmocka_unit_test(calls_are_paired_by_role),
 		cmocka_unit_test(percentiles_are_by_nearest_rank),
 		cmocka_unit_test(html_cannot_be_broken_out_of),
+		cmocka_unit_test(a_worker_that_was_stopped_is_no_problem),
 		cmocka_unit_test(text_cut_in_a_character_is_still_json),
 	};
 
