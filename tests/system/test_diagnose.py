@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import threading
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from harness import section
 from machine import LIMIT, wait_for
 from stand_ins import Stood
-from test_msigtrace import causes, made_trace
+from test_msigtrace import causes, made_trace, make_traces
 from test_pollution import put_foreign_wallet
 from test_recovery import hold, kill_worker_held_by
 from test_stand_in import REAL_ADDRESSES
@@ -67,6 +68,101 @@ def named(m, escrows, *expected):
 
 def role_at(m, escrow, endpoint="w1"):
     return next(p["role"] for p in m.get(escrow)["participants"] if p["endpoint"] == endpoint)
+
+
+# --- the traces that are made up ------------------------------------------------------------
+
+def kind(event):
+    """Of these all have the same members, but for those that some have only."""
+    if event["type"].startswith("SNAPSHOT_"):
+        return "SNAPSHOT"
+    if event["type"].startswith("RPC_CALL_"):
+        return event["type"], event["method"] if event["type"] == "RPC_CALL_END" else event.get("outcome") == "error"
+    return event["type"], event.get("name"), event.get("op"), event.get("ok") if event["type"] == "LOCK_ACQUIRED" else None
+
+
+def members(thing):
+    """Their names, also of those within; but what a killed worker said last is a matter of luck."""
+    within = {k: v[0] if isinstance(v, list) and v else v for k, v in thing.items() if k != "last"}
+    return set(thing) | {f"{k}.{name}" for k, v in within.items() if isinstance(v, dict) for name in members(v)}
+
+
+def by_kind(events):
+    kinds = {}
+    for e in events:
+        kinds.setdefault(kind(e), []).append(members(e))
+    return {k: (set.intersection(*all_of), set.union(*all_of)) for k, all_of in kinds.items()}
+
+
+def written_by_msigd(msigd, stood, stand_in, proxy):
+    """The events of escrows to which as much happens as to those that are made up."""
+    acts, no = {}, {"error": {"code": -48, "message": "no"}}
+    watched = proxy(stood[0], lambda method, params, nth: acts[method].pop(0) if acts.get(method) else None)
+    m = traced(msigd, [watched, *stood[1:]], max_attempts=2)
+    m.expect("worker_died")
+    escrows = []
+
+    def run(meanwhile=None, at="make_multisig", nth=1, **happens):
+        gate = threading.Event()
+        acts.clear()
+        acts.update({at: [*[None] * (nth - 1), gate]} if meanwhile else happens)
+        watched.held.clear()
+        escrows.append(m.open())
+        if meanwhile:
+            assert watched.held.wait(LIMIT)
+            meanwhile(escrows[-1], gate)
+        gate.set()
+        m.end_of(escrows[-1])
+        m.idle_again()
+
+    def as_it_goes_on(gate, *what, **how):
+        side = threading.Thread(target=what[0], args=what[1:], kwargs=how)
+        side.start()
+        gate.set()
+        side.join()
+
+    def stop_and_start(escrow, gate):
+        as_it_goes_on(gate, m.stop)
+        m.start()
+    run()
+    run(exchange_multisig_keys=["swallow"])                     # interrupted, and restored
+    run(make_multisig=[no])                                     # RETRY, FAILOVER
+    run(make_multisig=[no, no], prepare_multisig=[no, no])      # ERROR_FINAL
+    run(lambda escrow, gate: put_foreign_wallet(stood[0], f"foreign-{escrow}"), "get_attribute", 3)
+    run(lambda escrow, gate: os.kill(m.workers(f"setup {escrow}")[0], signal.SIGKILL))
+    run(stop_and_start)                                         # taken_up
+    run(lambda escrow, gate: as_it_goes_on(gate, m.api, "cancel_escrow", escrow_id=escrow))
+    spares = stand_in()
+    other = traced(msigd, [Stood(spares, n) for n in range(3)], spares="true", session_max=1)
+    wait_for(lambda: len(other.endpoints("primed")) == 3, "spare wallets")
+    session = other.open()
+    other.ready(session)
+    other.api("get_escrow", escrow_id=session, refresh=True)    # get_balance
+    other.api("close_session", escrow_id=session)
+    other.idle_again()
+    slow, go_on = stand_in(), threading.Event()
+    late = traced(msigd, [proxy(Stood(slow, 0), lambda method, params, nth: go_on if method == "prepare_multisig" else None),
+                          *[Stood(slow, n) for n in (1, 2)]], setup_timeout="1s")
+    timed_out = late.open()
+    late.failed(timed_out)
+    go_on.set()
+    late.idle_again()
+    told = [*((m, e) for e in escrows), (other, session), (late, timed_out)]
+    return [e for at, escrow in told for e in whole(at, escrow)[0]]
+
+
+HARD_TO_HAVE = {("LOCK_ACQUIRED", None, None, False)}  # it takes ten seconds: test_lock_of_another
+
+
+def test_what_is_made_up_is_as_msigd_writes_it(msigd, stood, stand_in, proxy):
+    """Or the tests of msigtrace would be of traces that nobody has."""
+    real = by_kind(written_by_msigd(msigd, stood, stand_in, proxy))
+    made = by_kind([e for scenario, _ in make_traces.SCENARIOS.values() for t in scenario() for e in t.events])
+    for k, (always, ever) in made.items():
+        if k not in HARD_TO_HAVE:
+            assert k in real, f"msigd writes no {k}"
+            assert ever <= real[k][1], f"{k}: members that msigd does not write"
+            assert real[k][0] <= always, f"{k}: members that msigd always writes"
 
 
 # --- good runs --------------------------------------------------------------------------

@@ -192,10 +192,18 @@ def test_show_tells_of_what_is_no_call(traces):
     good = run("show", traces["good"][0])
     assert good.returncode == 0 and b"none wrong" in good.stdout and b"what else" not in good.stdout
     for name, word, mark in (("two_parties", "CACHE_POLLUTION_DETECTED", "problem"), ("worker_killed", "SIGKILL", "problem"),
-                             ("torn_wallet", "RETRY", "notable")):
+                             ("torn_wallet", "interrupted", "notable")):
         result = run("show", traces[name][0])
         assert result.returncode == 1 and word in result.stdout.decode().split("what else happened")[1]
         assert [e for e in json.loads(run("-j", "show", traces[name][0]).stdout)["notable"] if word in e["text"] and e["mark"] == mark]
+
+
+def test_show_of_an_escrow_that_was_stopped_on_the_way(traces):
+    """msigd was stopped and started again, and it is Ready: diagnose says clean, and so does show."""
+    path = traces["good_restarted_cleanly"][0]
+    result = run("show", path)
+    assert result.returncode == 0 and b"stopped" in result.stdout.split(b"what else happened")[1]
+    assert {e["mark"] for e in json.loads(run("-j", "show", path).stdout)["notable"]} == {"notable"}
 
 
 def test_show_counts_the_setup(traces):

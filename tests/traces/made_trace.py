@@ -12,6 +12,10 @@ COST = {"create_wallet": 900, "prepare_multisig": 0.6, "make_multisig": 302, "ex
         "validate_address": 0.4, "query_key": 0.7}
 
 
+ROUND_OF = {"PRE_ROUND1": 1, "POST_PREPARE": 1, "POST_MAKE_MULTISIG": 1, "PRE_ROUND2": 2, "POST_EXPORT_MULTISIG": 2,
+            "PRE_ROUND3": 3, "POST_IMPORT_MULTISIG": 3}
+
+
 def sha(*what):
     return hashlib.sha256(repr(what).encode()).hexdigest()
 
@@ -34,13 +38,17 @@ class Trace:
         self.random = random.Random(number)
         self.ports = dict(zip(ROLES, ports))
         self.names = {r: f"wallet-rpc-{p}" for r, p in self.ports.items()}
-        self.wallets = {r: f"msigd-{self.id[:8]}-{r}" for r in ROLES}
+        self.wallets = self.new_wallets()
         self.wallet_sent = {}
         self.messages = {}          # (role, step) -> sha256
         self.state = {r: "new" for r in ROLES}
-        self.pid = 4000 + number
+        self.pid, self.job, self.locks = 4000 + number, "setup", []
+        self.phase = None
         self.spare = spare
         self.network = network
+
+    def new_wallets(self):
+        return {r: f"{self.id}-{self.attempt}-{r}" for r in ROLES}
 
     # --- events ---------------------------------------------------------------
 
@@ -52,22 +60,25 @@ class Trace:
         self.events.append(e)
         return e
 
+    def said(self, type, role=None, **members):
+        """Of a worker, who is named in it."""
+        return self.add(type, role, **{**(self.place(role) if role else {}), **members, "worker": self.pid, "job": self.job})
+
     def place(self, role):
         return {"endpoint": self.names[role], "port": self.ports[role], "wallet": self.wallets[role]}
 
     def start(self, role, method, round=None, **members):
-        return self.add("RPC_CALL_START", role, method=method, round=round, worker=self.pid, **self.place(role), **members)
+        return self.said("RPC_CALL_START", role, method=method, round=round, **members)
 
     def end(self, role, method, round=None, took=None, **members):
         took = COST.get(method, 1) * self.random.uniform(0.9, 1.1) if took is None else took
         self.clock += took
-        return self.add("RPC_CALL_END", role, method=method, round=round, ok=True, duration_ms=round_ms(took), worker=self.pid,
-                        **self.place(role), **members)
+        return self.said("RPC_CALL_END", role, method=method, round=round, ok=True, duration_ms=round_ms(took), **members)
 
-    def error(self, role, method, round=None, outcome="error", code=None, text="the wallet says no", took=1.0, expected=None):
+    def error(self, role, method, round=None, outcome="error", code=None, text="the wallet says no", took=1.0, expected=None, cause=None):
         self.clock += took
-        return self.add("RPC_CALL_ERROR", role, method=method, round=round, ok=False, outcome=outcome, code=code, error=text,
-                        duration_ms=round_ms(took), worker=self.pid, expected=expected, **self.place(role))
+        return self.said("RPC_CALL_ERROR", role, method=method, round=round, ok=False, outcome=outcome, code=code, error=text,
+                         duration_ms=round_ms(took), expected=expected, cause=cause)
 
     def call(self, role, method, round=None, given=None, took=None, **members):
         self.start(role, method, round, given=given)
@@ -102,33 +113,46 @@ class Trace:
         if self.state[role] == "made":
             s["placeholder"] = True
         s.update(wrong)
-        return self.add(f"SNAPSHOT_{point}", role, snapshot=s, **self.place(role))
+        return self.said(f"SNAPSHOT_{point}", role, ok=True, snapshot=s, round=ROUND_OF.get(point))
 
     # --- pieces of a life ---------------------------------------------------------
 
-    def begin(self, wait_ms=2.0, queue=0):
-        self.add("STATE_CHANGE", **{"from": "", "phase": "NotStarted"})
+    def enter(self, phase, **members):
+        e = self.add("STATE_CHANGE", **members)
+        e.update({"from": self.phase, "phase": phase})  # null, too
+        self.phase = phase
+
+    def begin(self, wait_ms=2, queue=0, moved=None):
+        self.enter("NotStarted")
         self.clock += wait_ms
-        self.add("CUSTOM", name="queue", length=queue, wait_ms=wait_ms)
-        self.lease(wait_ms)
-        self.add("STATE_CHANGE", **{"from": "NotStarted", "phase": "Preparing"})
+        self.serve(wait_ms, queue, moved or {})
+        self.enter("Preparing")
         self.worker()
 
-    def lease(self, wait_ms=0.0, roles=ROLES):
-        for r in roles:
-            self.add("LEASE", r, endpoint=self.names[r], port=self.ports[r], wait_ms=wait_ms, spare=self.spare)
+    def serve(self, wait_ms=0, queue=0, moved=()):
+        """It gets its endpoints; moved: {role: port} of those that are others."""
+        self.add("CUSTOM", name="queue", length=queue, wait_ms=wait_ms)
+        for r in moved:
+            before, self.ports[r], self.names[r] = self.names[r], moved[r], f"wallet-rpc-{moved[r]}"
+            self.add("FAILOVER", r, **{"from": before, "to": self.names[r]}, reason="it is down")
+        for r in ROLES:
+            self.add("LEASE", r, endpoint=self.names[r], port=self.ports[r], wait_ms=wait_ms, spare=self.spare and self.phase == "NotStarted")
 
     def worker(self, job="setup"):
-        self.pid += 1
+        self.pid, self.job = self.pid + 1, job
         self.add("WORKER_STARTED", worker=self.pid, job=job)
-        for lock in ("escrow", *self.ports.values()):
+        self.locks = [*sorted(f"endpoint-http:%2F%2F127.0.0.1:{p}.lock" for p in self.ports.values()), f"escrow-{self.id}.lock"]
+        for lock in self.locks:
             self.clock += 0.2
-            self.add("LOCK_ACQUIRED", lock=f"{lock}-{sha(lock)[:6]}.lock", wait_ms=0.2, busy_tries=0, ok=True)
+            self.said("LOCK_ACQUIRED", lock=lock, wait_ms=0, busy_tries=0, ok=True)
 
-    def worker_end(self, **how):
-        last = self.events[-1]
-        self.add("WORKER_EXITED", worker=self.pid, job="setup", duration_ms=100, ok=not how, exit_code=None if how else 0,
-                 last={k: last.get(k) for k in ("type", "role", "method", "round")} if how else None, **how)
+    def worker_end(self, outcome="done", signal=None):
+        for lock in self.locks if signal is None else ():
+            self.said("LOCK_RELEASED", lock=lock, hold_ms=round_ms(self.clock))
+        last = [e for e in self.events if e.get("worker") == self.pid][-1]
+        self.add("WORKER_EXITED", worker=self.pid, job=self.job, duration_ms=100, ok=outcome == "done" and signal is None,
+                 outcome=None if signal else outcome, signal=signal, exit_code=None if signal else 0,
+                 last={k: last[k] for k in ("type", "role", "method", "round") if k in last})
 
     def release(self, clean=True, roles=ROLES):
         for r in roles:
@@ -137,7 +161,7 @@ class Trace:
     def create(self, role):
         if self.spare:
             self.call(role, "is_multisig", found=self.facts(role))
-            self.call(role, "get_attribute", found={"stamp_ok": True})
+            self.call(role, "get_attribute", found={"stamp_ok": True, "spare": True})
             self.call(role, "get_address", found=self.address_found(role))
             self.call(role, "set_attribute", 0)
         else:
@@ -151,8 +175,8 @@ class Trace:
         self.keys(role, 0)
 
     def keys(self, role, round):
-        self.add("FILE_OPERATION", role, op="read", file=f"{self.wallets[role]}.keys", what="keys", bytes=2312, duration_ms=0.08, ok=True,
-                 round=round)
+        self.said("FILE_OPERATION", role, op="read", file=f"{self.wallets[role]}.keys", what="keys", bytes=2312, duration_ms=0.08, ok=True,
+                  round=round)
 
     def say(self, role, step):
         self.messages[role, step] = sha(self.id, self.attempt, role, step)
@@ -172,15 +196,16 @@ class Trace:
 
     def make(self, role):
         self.before_make(role)
-        self.call(role, "make_multisig", 1, given=self.given("prepare"), message=self.say(role, "make"))
         self.state[role] = "made"
+        self.call(role, "make_multisig", 1, given=self.given("prepare"), message=self.say(role, "make"), found=self.address_found(role))
         self.after(role, 1)
 
     def exchange(self, role, round):
         self.call(role, "get_attribute", round, found={"stamp_ok": True})
-        self.call(role, "exchange_multisig_keys", round, given=self.given("make" if round == 2 else f"exchange{round - 1}"),
-                  message=self.say(role, f"exchange{round}"), took=60 if round == 2 else 330)
         self.state[role] = "between" if round == 2 else "ready"
+        self.call(role, "exchange_multisig_keys", round, given=self.given("make" if round == 2 else f"exchange{round - 1}"),
+                  message=self.say(role, f"exchange{round}"), took=60 if round == 2 else 330,
+                  found=None if round == 2 else self.address_found(role))
         self.after(role, round)
 
     def after(self, role, round):
@@ -210,9 +235,10 @@ class Trace:
     def rounds(self, upto=99, since=0):
         steps = [
             lambda: (self.each(self.create), self.snapshots("PRE_ROUND1"), self.each(self.prepare), self.snapshots("POST_PREPARE"),
-                     self.add("STATE_CHANGE", **{"from": "Preparing", "phase": "Exchanging"}, multisig_round=1)),
-            lambda: (self.each(self.make), self.snapshots("POST_MAKE_MULTISIG")),
-            lambda: (self.snapshots("PRE_ROUND2"), self.each(self.exchange, 2), self.snapshots("POST_EXPORT_MULTISIG")),
+                     self.enter("Exchanging", multisig_round=2)),
+            lambda: (self.each(self.make), self.snapshots("POST_MAKE_MULTISIG"), self.enter("Exchanging", multisig_round=3)),
+            lambda: (self.snapshots("PRE_ROUND2"), self.each(self.exchange, 2), self.snapshots("POST_EXPORT_MULTISIG"),
+                     self.enter("Exchanging", multisig_round=4)),
             lambda: (self.snapshots("PRE_ROUND3"), self.each(self.exchange, 3), self.snapshots("POST_IMPORT_MULTISIG")),
         ]
         for step in steps[since:upto]:
@@ -232,8 +258,8 @@ class Trace:
         self.call(role, "close_wallet")
 
     def publish(self):
+        self.enter("Ready", address_hash=self.address("buyer"))
         self.add("CUSTOM", name="published", address_hash=self.address("buyer"))
-        self.add("STATE_CHANGE", **{"from": "Exchanging", "phase": "Ready"}, address_hash=self.address("buyer"))
 
     def finish(self, close=True):
         self.gate()
@@ -244,23 +270,42 @@ class Trace:
         self.release()
         return self
 
-    def fail(self, cause, role=None, method=None):
-        self.add("ERROR_FINAL", role, cause=cause, error=f"it failed: {cause}", method=method,
-                 endpoint=self.names[role] if role else None)
-        self.add("STATE_CHANGE", **{"from": "Exchanging", "phase": "Failed"}, reason=f"it failed: {cause}")
-        self.worker_end()
+    def blame(self, cause, role, method):
+        return {"cause": cause, "error": f"it failed: {cause}", "role": role, "method": method,
+                "endpoint": self.names[role] if role else None}
+
+    def failed(self, cause):
+        """How each failed attempt ends."""
+        self.worker_end("failed")
         self.release(clean=False)
+        self.enter("Failed", reason=f"it failed: {cause}", cause=cause)
+
+    def fail(self, cause, role=None, method=None):
+        self.failed(cause)
+        self.add("ERROR_FINAL", **self.blame(cause, role, method))
         return self
 
-    def go_on(self, cause, job="setup"):
+    def retry(self, cause, role=None, method=None, moved=None):
+        """With another attempt."""
+        self.failed(cause)
+        self.add("RETRY", **self.blame(cause, role, method), next_attempt=self.attempt + 1, delay_ms=0)
+        self.attempt += 1
+        self.state, self.wallets = {r: "new" for r in ROLES}, self.new_wallets()
+        self.begin(moved=moved)
+
+    def go_on(self, cause, role=None, method=None):
         """After an interruption: the next worker opens the wallets and looks at them."""
         self.release(clean=False)
-        self.add("RETRY", next_attempt=self.attempt, cause=cause, error="it was interrupted", delay_ms=0)
+        self.add("CUSTOM", name="interrupted", **self.blame(cause, role, method), counts=True)
         self.clock += 40
-        spare, self.spare = self.spare, False
-        self.lease()
-        self.spare = spare
-        self.worker(job)
+        self.serve()
+        self.worker()
+
+    def take_up(self):
+        """The same when msigd was started again."""
+        self.add("CUSTOM", name="taken_up", phase=self.phase)
+        self.serve()
+        self.worker()
 
     def look(self, role):
         self.call(role, "open_wallet")
@@ -270,8 +315,9 @@ class Trace:
 
     def restore(self, role):
         """The wallet is written anew under another name, as it was after its last result."""
-        self.wallets[role] += "-again"
-        self.add("FILE_OPERATION", role, op="write", file=f"{self.wallets[role]}.keys", what="keys", bytes=2312, duration_ms=3.5, ok=True)
+        self.wallets[role] += f"-{sha(self.id, role)[:8]}"
+        self.said("CUSTOM", role, name="restore", reason="it does not open")
+        self.said("FILE_OPERATION", role, op="write", file=f"{self.wallets[role]}.keys", what="keys", bytes=2312, duration_ms=3.5, ok=True)
         self.call(role, "close_wallet")
         self.call(role, "open_wallet")
         self.fail_call(role, "get_attribute", code=-45, expected=True)

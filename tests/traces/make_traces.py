@@ -37,20 +37,25 @@ def good_overtaking():
         t.prepare(role)
         t.snapshot("POST_PREPARE", role)
     t.each(prepare)
-    t.add("STATE_CHANGE", **{"from": "Preparing", "phase": "Exchanging"}, multisig_round=1)
+    t.enter("Exchanging", multisig_round=2)
     t.rounds(since=1)
     return [t.finish()]
 
 
 def good_session():
     """Its wallets stay open for hours, and are asked twice."""
-    t = good(3)[0]
-    del t.events[-3:]
+    t = Trace(3)
+    t.begin()
+    t.rounds()
+    t.gate()
+    t.publish()
     for _ in range(2):
         t.clock += 40 * 60 * 1000
         for r in ROLES:
             t.call(r, "get_attribute", found={"stamp_ok": True})
             t.call(r, "get_balance")
+    t.each(t.close)
+    t.worker_end()
     t.release()
     return [t]
 
@@ -60,8 +65,9 @@ def good_restarted_cleanly():
     t = Trace(4)
     t.begin()
     t.rounds(2)
-    t.worker_end()
-    t.go_on("interrupted")
+    t.worker_end("stopped")
+    t.release(clean=False)
+    t.take_up()
     t.each(t.look)
     t.each(t.exchange, 2)
     t.each(t.exchange, 3)
@@ -84,13 +90,21 @@ def left_open(number=21, escrow_of="A"):
     return t
 
 
-def pollution():
-    """A's wallets were left open; C finds one of them in the place of its own."""
-    a, c = left_open(), Trace(23, began=60000, ports=(18085, 18082, 18086), spare=False)
+def finds_another():
+    """C, whose vendor finds a wallet that A left open in the place of its own."""
+    c = Trace(23, began=60000, ports=(18085, 18082, 18086), spare=False)
     c.begin()
     c.each(lambda r: c.create(r) if r != "vendor" else None)
     c.call("vendor", "is_multisig", 0, found={"multisig": True, "ready": True, "threshold": 2, "total": 3})
-    c.fail_call("vendor", "make_multisig", 1, code=-28, text="already multisig")
+    return c
+
+
+def pollution():
+    """A's wallets were left open; C finds one of them in the place of its own."""
+    a, c = left_open(), finds_another()
+    for r in ROLES:
+        c.say(r, "prepare")
+    c.fail_call("vendor", "make_multisig", 1, given=c.given("prepare"), code=-28, text="already multisig")
     return [a, good(22, began=20000, ports=(18090, 18091, 18092))[0], c.fail("polluted", "vendor", "make_multisig")]
 
 
@@ -101,14 +115,10 @@ def pollution_alone():
 
 def pollution_by_address():
     """The port had two users since; whose wallet it is the address tells."""
-    a, _, c = pollution()
-    c.events = [e for e in c.events if e.get("method") != "make_multisig" or e["type"] == "ERROR_FINAL"]
-    c.clock -= 1
+    a, c = left_open(), finds_another()
     c.snapshot("PRE_ROUND1", "vendor", is_multisig=True, ready=True, threshold=2, total=3, address_hash=a.address("buyer"), stamp_ok=False)
-    at = next(i for i, e in enumerate(c.events) if e["type"] == "ERROR_FINAL")
-    c.events.insert(at, c.events.pop())
     later = good(24, began=30000, ports=(18082, 18093, 18094))[0]
-    return [a, later, c]
+    return [a, later, c.fail("polluted", "vendor", "make_multisig")]
 
 
 def two_parties():
@@ -119,7 +129,7 @@ def two_parties():
     t.each(t.prepare)
     t.call("buyer", "is_multisig", 1, found={"multisig": True, "ready": False, "threshold": 2, "total": 2})
     t.call("buyer", "get_attribute", 1, found={"stamp_ok": False})
-    t.add("CACHE_POLLUTION_DETECTED", "buyer", **t.place("buyer"), found="a wallet without a stamp")
+    t.add("CACHE_POLLUTION_DETECTED", "buyer", **t.place("buyer"), found="another one is open there: a wallet without a stamp")
     return [t.fail("polluted", "buyer", "make_multisig")]
 
 
@@ -171,11 +181,7 @@ def old_message():
     t.begin()
     t.rounds(1)
     old = t.messages["arbiter", "prepare"]
-    t.add("RETRY", next_attempt=2, cause="wallet_error", error="again", delay_ms=0)
-    t.worker_end()
-    t.release()
-    t.attempt, t.state = 2, {r: "new" for r in ROLES}
-    t.begin()
+    t.retry("wallet_error", "buyer", "make_multisig")
     t.rounds(1)
     given = t.given("prepare")
     given[2]["sha256"] = old
@@ -197,7 +203,8 @@ def fourth_message():
     t.begin()
     t.rounds(1)
     t.before_make("buyer")
-    t.call("buyer", "make_multisig", 1, given=t.given("prepare"), message=t.say("buyer", "make"))
+    t.state["buyer"] = "made"
+    t.call("buyer", "make_multisig", 1, given=t.given("prepare"), message=t.say("buyer", "make"), found=t.address_found("buyer"))
     t.call("buyer", "is_multisig", 1, found={"multisig": True, "ready": False, "threshold": 2, "total": 4})
     return [t.fail("gate", "buyer", "is_multisig")]
 
@@ -211,11 +218,11 @@ def torn_wallet():
     t.call("vendor", "get_attribute", 2, found={"stamp_ok": True})
     t.start("vendor", "exchange_multisig_keys", 2, given=t.given("make"))
     t.error("vendor", "exchange_multisig_keys", 2, outcome="unknown", took=20)
-    t.worker_end()
-    t.go_on("outcome_unknown")
+    t.worker_end("failed")
+    t.go_on("outcome_unknown", "vendor", "exchange_multisig_keys")
     t.look("buyer")
     t.look("arbiter")
-    t.fail_call("vendor", "open_wallet", code=-1, text="Failed to open wallet", took=700)
+    t.fail_call("vendor", "open_wallet", code=-1, text="Failed to open wallet", took=700, expected=True)
     t.restore("vendor")
     t.exchange("vendor", 2)
     t.each(t.exchange, 3)
@@ -228,9 +235,7 @@ def cache_lost():
     t.begin()
     t.rounds(2)
     t.clock += 60000
-    t.add("CUSTOM", name="taken_up", phase="Exchanging")
-    t.lease()
-    t.worker()
+    t.take_up()
     t.look("buyer")
     t.look("arbiter")
     t.call("vendor", "open_wallet")
@@ -249,9 +254,9 @@ def unknown_had_run():
     t.before_make("buyer")
     t.start("buyer", "make_multisig", 1, given=t.given("prepare"))
     t.error("buyer", "make_multisig", 1, outcome="unknown", took=30000)
-    t.worker_end()
+    t.worker_end("failed")
     t.state["buyer"] = "made"
-    t.go_on("outcome_unknown")
+    t.go_on("outcome_unknown", "buyer", "make_multisig")
     t.each(t.look)
     return [t]
 
@@ -265,8 +270,8 @@ def unknown_had_not_run():
     t.before_make("buyer")
     t.start("buyer", "make_multisig", 1, given=t.given("prepare"))
     t.error("buyer", "make_multisig", 1, outcome="unknown", took=400)
-    t.worker_end()
-    t.go_on("outcome_unknown")
+    t.worker_end("failed")
+    t.go_on("outcome_unknown", "buyer", "make_multisig")
     t.each(t.look)
     t.make("buyer")
     t.each(t.exchange, 2)
@@ -293,8 +298,7 @@ def msigd_killed():
     t.rounds(2)
     t.start("arbiter", "exchange_multisig_keys", 2, given=t.given("make"))
     t.clock += 3000
-    t.lease()
-    t.worker()
+    t.take_up()
     t.each(t.look)
     t.each(t.exchange, 2)
     t.each(t.exchange, 3)
@@ -310,9 +314,7 @@ def msigd_killed_unheard():
     t.each(t.make)
     del t.events[heard:]
     t.clock += 3000
-    t.add("CUSTOM", name="taken_up", phase="Exchanging")
-    t.lease()
-    t.worker()
+    t.take_up()
     t.each(t.look)
     t.rounds(since=2)
     return [t.finish()]
@@ -323,11 +325,8 @@ def wrong_network():
     t.begin()
     t.create("buyer")
     t.call("vendor", "create_wallet", 0)
-    t.call("vendor", "validate_address", 0)
-    t.add("ERROR_FINAL", "vendor", cause="wrong_network", error="no", method="validate_address", endpoint=t.names["vendor"],
-          port=t.ports["vendor"])
-    t.add("STATE_CHANGE", **{"from": "Preparing", "phase": "Failed"}, reason="no")
-    return [t]
+    t.call("vendor", "validate_address", 0, found={"valid": True, "nettype": "stagenet"})
+    return [t.fail("wrong_network", "vendor", "validate_address")]
 
 
 def saturation():
@@ -335,7 +334,7 @@ def saturation():
     out = []
     for i in range(4):
         t = Trace(90 + i, began=i * 10)
-        t.begin(wait_ms=2.0 if i == 0 else 900.0 * i, queue=3 - i)
+        t.begin(wait_ms=2 if i == 0 else 900 * i, queue=3 - i)
         t.rounds()
         out.append(t.finish())
     return out
@@ -344,7 +343,7 @@ def saturation():
 def lock_contention():
     t = Trace(101)
     t.begin()
-    t.add("LOCK_ACQUIRED", "buyer", lock="endpoint-1a2b3c.lock", wait_ms=10000, busy_tries=200, ok=False, holder="pid 4711 (msigd-worker)")
+    t.said("LOCK_ACQUIRED", lock=t.locks.pop(0), wait_ms=10000, busy_tries=200, ok=False, holder="pid 4711, msigd-worker setup")
     return [t.fail("locks")]
 
 
@@ -353,8 +352,8 @@ def restarted():
     t.begin()
     t.rounds(2)
     t.fail_call("vendor", "get_attribute", 2, code=-13, text="No wallet file")
-    t.worker_end()
-    t.go_on("wallet_closed")
+    t.worker_end("failed")
+    t.go_on("wallet_closed", "vendor", "get_attribute")
     t.each(t.look)
     t.each(t.exchange, 2)
     t.each(t.exchange, 3)
@@ -366,15 +365,18 @@ def down():
     t.begin()
     t.rounds(2)
     t.fail_call("vendor", "get_attribute", 2, outcome="down")
-    t.add("FAILOVER", "vendor", **{"from": t.names["vendor"], "to": "wallet-rpc-18099"}, reason="it is down")
-    return [t.fail("endpoint_down", "vendor")]
+    t.retry("endpoint_down", "vendor", "get_attribute", moved={"vendor": 18099})
+    t.each(t.create)
+    t.fail_call("vendor", "get_attribute", 1, outcome="down")
+    return [t.fail("endpoint_down", "vendor", "get_attribute")]
 
 
 def refused():
     t = Trace(113)
     t.begin()
-    t.fail_call("buyer", "is_multisig", outcome="refused")
-    return [t.fail("endpoint_refused", "buyer")]
+    t.each(t.create)
+    t.fail_call("buyer", "get_attribute", 1, outcome="refused")
+    return [t.fail("endpoint_refused", "buyer", "get_attribute")]
 
 
 def timed_out():
@@ -382,8 +384,8 @@ def timed_out():
     t.begin()
     t.rounds(1)
     t.start("buyer", "make_multisig", 1, given=t.given("prepare"))
-    t.clock += 600000
-    return [t.fail("timeout")]
+    t.error("buyer", "make_multisig", 1, outcome="unknown", took=600000, cause="timeout")
+    return [t.fail("timeout", "buyer", "make_multisig")]
 
 
 def cancelled():
