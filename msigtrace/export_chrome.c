@@ -1,5 +1,5 @@
 /* export --format chrome: see export.h. Times are microseconds from the beginning of
- * the first escrow. */
+ * the first escrow; one of which it is not known when it began stands there, too. */
 #include <stdio.h>
 #include <string.h>
 
@@ -88,20 +88,30 @@ add_event(json_t *list, const struct event *e, double base, int pid)
 	json_array_append_new(list, json);
 }
 
+/* ms since the epoch; 0: of none it is known. */
+static int64_t
+first_start(const struct diagnosis *d)
+{
+	int64_t first = 0;
+
+	for (size_t i = 0; i < d->count; i++) {
+		int64_t at = d->traced[i].trace->started_at;
+		if (at != 0 && (first == 0 || at < first))
+			first = at;
+	}
+	return first;
+}
+
 json_t *
 export_chrome(const struct diagnosis *d)
 {
 	json_t *list = json_array();
-	int64_t first = INT64_MAX;
+	int64_t first = first_start(d);
 
-	for (size_t i = 0; i < d->count; i++) {
-		if (d->traced[i].trace->started_at < first)
-			first = d->traced[i].trace->started_at;
-	}
 	for (size_t i = 0; i < d->count; i++) {
 		const struct trace *t = d->traced[i].trace;
 		const struct calls *calls = &d->traced[i].calls;
-		double base = (double)(t->started_at - first), last = t->count > 0 ? t->events[t->count - 1].t_ms : 0;
+		double base = t->started_at != 0 ? (double)(t->started_at - first) : 0, last = t->count > 0 ? t->events[t->count - 1].t_ms : 0;
 
 		add_names(list, d, i);
 		for (const struct call *c = calls->list; c < calls->list + calls->count; c++)

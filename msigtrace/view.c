@@ -305,7 +305,8 @@ view_wrapped(const char *label, int indent, const char *text)
 void
 view_json(json_t *document)
 {
-	char *text = json_dumps(document, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(10) |
+	/* a microsecond in a week has twelve digits */
+	char *text = json_dumps(document, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15) |
 	    (terminal_is(stdout) ? JSON_INDENT(2) : 0));
 
 	/* DEL, which jansson leaves as it is, can only be within a string */

@@ -441,3 +441,27 @@ def test_chrome_events_have_what_the_format_wants(traces):
     assert kinds == {"M", "X", "i"}
     calls = [e for e in document["traceEvents"] if e["ph"] == "X" and e["name"] == "make_multisig"]
     assert len(calls) >= 6 and all(e["args"]["outcome"] in ("ok", "error") for e in calls)
+
+
+def first_calls(*paths):
+    """When the first call of each process began, in microseconds."""
+    document = json.loads(run("export", "-f", "chrome", *paths).stdout)
+    calls = [e for e in document["traceEvents"] if e["ph"] == "X" and e["cat"].startswith("rpc")]
+    return [min(e["ts"] for e in calls if e["pid"] == pid) for pid in sorted({e["pid"] for e in calls})]
+
+
+def test_chrome_events_of_days_are_exact_to_a_microsecond(folder):
+    week = 7 * 24 * 60 * 60 * 1000
+    one, other = make_traces.good()[0], make_traces.good(2, began=week)[0]
+    for t in (one, other):
+        first = next(e for e in t.events if e["type"] == "RPC_CALL_START")
+        first["t_ms"] = 3.217
+    assert first_calls(one.write(folder), other.write(folder)) == [3217, week * 1000 + 3217]
+
+
+def test_a_trace_without_a_header_moves_no_other(folder):
+    path = make_traces.good(2)[0].write(folder)
+    headless = folder / "headless.jsonl"
+    headless.write_text("".join(make_traces.good()[0].lines().splitlines(keepends=True)[1:]))
+    began, = first_calls(path)
+    assert first_calls(headless, path)[1] == began and first_calls(path, headless)[0] == began
