@@ -285,6 +285,17 @@ points_json(const struct trace *t, const struct points *points)
 	return json;
 }
 
+/* A wallet that is not what it should be. */
+static enum exit_status
+status_of(const struct trace *t)
+{
+	for (const struct event *e = t->events; e < t->events + t->count; e++) {
+		if (event_is_snapshot(e) && view_mark(e, false) == '!')
+			return STATUS_PROBLEMS;
+	}
+	return STATUS_CLEAN;
+}
+
 enum exit_status
 snapshots_run(const struct context *context, const struct arguments *arguments)
 {
@@ -297,7 +308,7 @@ snapshots_run(const struct context *context, const struct arguments *arguments)
 	} else if (!points_of(&traces.list[0], &points)) {
 		complain(context, "out of memory");
 	} else {
-		status = STATUS_CLEAN;
+		status = status_of(&traces.list[0]);
 		if (context->json)
 			view_json(points_json(&traces.list[0], &points));
 		else

@@ -280,6 +280,20 @@ print_stats(const struct stats *s)
 	}
 }
 
+static enum exit_status
+status_of(const struct stats *s)
+{
+	const struct table_of_series *counted[] = {&s->methods, &s->waits, &s->copies};
+
+	for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) {
+		for (size_t k = 0; k < counted[i]->count; k++) {
+			if (counted[i]->list[k].errors > 0)
+				return STATUS_PROBLEMS;
+		}
+	}
+	return STATUS_CLEAN;
+}
+
 enum exit_status
 stats_run(const struct context *context, const struct arguments *arguments)
 {
@@ -287,6 +301,7 @@ stats_run(const struct context *context, const struct arguments *arguments)
 	struct stats s = {.copied_bytes = 0};
 	struct table_of_series *all[] = {&s.methods, &s.endpoints, &s.waits, &s.holds, &s.copies};
 	bool read = traces_read(context, arguments, &traces), good = true;
+	enum exit_status status;
 
 	for (size_t i = 0; i < traces.count; i++)
 		good = take_trace(&s, &traces.list[i]) && good;
@@ -303,8 +318,9 @@ stats_run(const struct context *context, const struct arguments *arguments)
 		    "copies", series_json(&s.copies, "bytes_per_second"), "copied_bytes", s.copied_bytes, "copied_ms", s.copied_ms));
 	else if (traces.count > 0)
 		print_stats(&s);
+	status = read && good ? status_of(&s) : STATUS_UNREADABLE;
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		series_free(all[i]);
 	traces_free(&traces);
-	return read && good ? STATUS_CLEAN : STATUS_UNREADABLE;
+	return status;
 }

@@ -140,6 +140,16 @@ print_all(const struct trace *trace, struct slow *slow, bool lanes)
 	}
 }
 
+static enum exit_status
+status_of(const struct trace *trace)
+{
+	for (const struct event *e = trace->events; e < trace->events + trace->count; e++) {
+		if (view_mark(e, false) == '!')
+			return STATUS_PROBLEMS;
+	}
+	return STATUS_CLEAN;
+}
+
 enum exit_status
 timeline_run(const struct context *context, const struct arguments *arguments)
 {
@@ -160,10 +170,10 @@ timeline_run(const struct context *context, const struct arguments *arguments)
 			json_array_append_new(events, event_json(e, view_mark(e, is_slow(&slow, e))));
 		json_object_set_new(json, "timeline", events);
 		view_json(json);
-		status = STATUS_CLEAN;
+		status = status_of(&traces.list[0]);
 	} else {
 		print_all(&traces.list[0], &slow, arguments_has(arguments, "lanes"));
-		status = STATUS_CLEAN;
+		status = status_of(&traces.list[0]);
 	}
 	free(slow.list);
 	traces_free(&traces);

@@ -114,7 +114,10 @@ def test_exit_statuses(traces, folder):
     (folder / "empty.json").write_text("")
     assert run("show", good).returncode == 0
     assert run("show", bad).returncode == 1
-    assert run("timeline", bad).returncode == 0
+    for command in ("timeline", "stats"):
+        assert run(command, good).returncode == 0 and run(command, bad).returncode == 1
+    assert run("snapshots", bad).returncode == 0 and run("snapshots", traces["pollution_by_address"][-1]).returncode == 1
+    assert run("export", "-f", "chrome", bad).returncode == 0
     assert run("compare", good, traces["good_fresh"][0]).returncode == 0
     assert run("compare", good, bad).returncode == 1
     assert run("show").returncode == 2
