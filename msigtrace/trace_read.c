@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -331,6 +332,30 @@ open_trace(const char *path)
 	return fd;
 }
 
+/* A pipe is read to its end, however slowly it comes; one that nobody has opened for
+ * writing yet is waited for, as cat does. */
+static void
+wait_for_writer(int fd)
+{
+	struct pollfd pipe = {.fd = fd, .events = POLLIN};
+
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	while (poll(&pipe, 1, -1) == -1 && errno == EINTR)
+		;
+}
+
+static bool
+is_readable(int fd, const struct stat *st, char why[TRACE_WHY_MAX])
+{
+	if (S_ISFIFO(st->st_mode)) {
+		wait_for_writer(fd);
+	} else if (!S_ISREG(st->st_mode)) {
+		snprintf(why, TRACE_WHY_MAX, "neither a file nor a pipe");
+		return false;
+	}
+	return true;
+}
+
 bool
 trace_read_file(struct trace *trace, const char *path, char why[TRACE_WHY_MAX])
 {
@@ -342,12 +367,12 @@ trace_read_file(struct trace *trace, const char *path, char why[TRACE_WHY_MAX])
 
 	if (fd == -1 || fstat(fd, &st) == -1)
 		snprintf(why, TRACE_WHY_MAX, "%s", strerror(errno));
-	else if (!S_ISREG(st.st_mode))
-		snprintf(why, TRACE_WHY_MAX, "not a file");
-	else if (st.st_size > TRACE_FILE_MAX)
-		snprintf(why, TRACE_WHY_MAX, "larger than %d MiB: no trace of msigd's", TRACE_FILE_MAX / 1024 / 1024);
-	else if ((data = read_all(fd, &size)) == NULL)
+	else if (!is_readable(fd, &st, why))
+		; /* said */
+	else if (st.st_size <= TRACE_FILE_MAX && (data = read_all(fd, &size)) == NULL && errno != EFBIG)
 		snprintf(why, TRACE_WHY_MAX, "%s", strerror(errno));
+	else if (data == NULL || size > TRACE_FILE_MAX)
+		snprintf(why, TRACE_WHY_MAX, "larger than %d MiB: no trace of msigd's", TRACE_FILE_MAX / 1024 / 1024);
 	else
 		good = trace_read(trace, path, data, size, why);
 	free(data);
