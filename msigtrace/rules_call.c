@@ -103,31 +103,21 @@ look_for_outcome(struct diagnosis *d, size_t trace, enum outcome outcome, const 
 	}
 }
 
-/* What was gone on after, or NULL: the end of an attempt, or a pause in it. */
-static const struct event *
-interruption_before(const struct trace *t, const struct event *e)
-{
-	while (e > t->events) {
-		e--;
-		if (e->type == RETRY || (e->type == CUSTOM && strcmp(event_text(e, "name"), "interrupted") == 0))
-			return e;
-	}
-	return NULL;
-}
-
 void
 look_for_endpoint_down(struct diagnosis *d, size_t trace)
 {
 	const struct trace *t = d->traced[trace].trace;
+	const struct event *before = NULL; /* what is gone on after: the end of an attempt, or a pause in it */
 
 	look_for_outcome(d, trace, OUTCOME_DOWN, "no connection: nothing listens there",
 	    "no connection, though it answered before: the wallet-rpc has ended or was restarted");
 	for (const struct event *e = t->events; e < t->events + t->count; e++) {
-		const struct event *before = e->type == FAILOVER ? interruption_before(t, e) : NULL;
 		struct finding *f;
 
+		if (e->type == RETRY || (e->type == CUSTOM && strcmp(event_text(e, "name"), "interrupted") == 0))
+			before = e;
 		/* a failover after something else is no fault of that endpoint */
-		if (before == NULL || !has_cause(before, "endpoint_down") ||
+		if (e->type != FAILOVER || before == NULL || !has_cause(before, "endpoint_down") ||
 		    finding_there(d, d->rule->name, trace, ROLE_COUNT, before->attempt) ||
 		    finding_there(d, d->rule->name, trace, ROLE_COUNT, e->attempt) || (f = finding_new(d, trace, e)) == NULL)
 			continue;
@@ -193,7 +183,7 @@ look_for_wrong_network(struct diagnosis *d, size_t trace)
 
 	for (const struct event *e = t->events; e < t->events + t->count; e++) {
 		/* a STATE_CHANGE has no role: the event that has one follows it */
-		if (e->type != STATE_CHANGE && has_cause(e, "wrong_network"))
+		if (e->type != STATE_CHANGE && has_cause(e, "wrong_network") && !finding_there(d, d->rule->name, trace, ROLE_COUNT, e->attempt))
 			tell_network(d, trace, e, nettype_before(t, e), "");
 	}
 	if (finding_there(d, d->rule->name, trace, ROLE_COUNT, ANY_ATTEMPT))

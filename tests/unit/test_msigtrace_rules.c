@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -460,6 +461,33 @@ findings_of_a_rule_have_an_end(void **state)
 	free(text);
 }
 
+/* What a file says that lies: each event is looked at for itself. */
+static void
+many_events_are_done_in_little_time(void **state)
+{
+	static const char *const lines[] = {"{\"attempt\":1,\"type\":\"ERROR_FINAL\",\"cause\":\"wrong_network\"}\n",
+	    "{\"attempt\":1,\"type\":\"FAILOVER\"}\n"};
+	char *text = NULL, why[TRACE_WHY_MAX];
+	size_t size = 0;
+	FILE *out;
+	clock_t began;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		out = open_memstream(&text, &size);
+		fputs(C, out);
+		for (int n = 0; n < TRACE_EVENTS_MAX; n++)
+			fputs(lines[i], out);
+		fclose(out);
+		assert_true(trace_read(&traces[0], "one", text, size, why));
+		began = clock();
+		assert_true(diagnose(&d, traces, 1));
+		assert_true(clock() - began < 5 * CLOCKS_PER_SEC);
+		forget(NULL);
+		free(text);
+	}
+}
+
 static void
 every_rule_is_complete(void **state)
 {
@@ -504,6 +532,7 @@ main(void)
 		cmocka_unit_test_teardown(a_lock_that_is_had_late_or_never, forget),
 		cmocka_unit_test_teardown(a_failure_is_told_by_its_cause, forget),
 		cmocka_unit_test_teardown(findings_of_a_rule_have_an_end, forget),
+		cmocka_unit_test(many_events_are_done_in_little_time),
 		cmocka_unit_test(every_rule_is_complete),
 	};
 
