@@ -67,18 +67,36 @@ is_deceiving(const unsigned char *c)
 	return c[0] == 0xef && c[1] == 0xbb && c[2] == 0xbf;
 }
 
+/* In bytes; 0: it is not whole, as the last one of a text that was cut may be. */
+static size_t
+length_of(const unsigned char *c)
+{
+	size_t length = *c < 0x80 ? 1 : *c < 0xc2 ? 0 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : *c < 0xf5 ? 4 : 0;
+
+	for (size_t i = 1; i < length; i++) {
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return length;
+}
+
 /* Control characters are shown as text_safe() would; so are the characters that turn
- * the direction of writing. */
+ * the direction of writing. What is no character becomes U+FFFD. */
 void
 html_text(FILE *out, const char *text)
 {
-	for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-		if (is_deceiving(c)) {
+	size_t length;
+
+	for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c += length > 0 ? length : 1) {
+		length = length_of(c);
+		if (length == 0) {
+			fputs("\xef\xbf\xbd", out);
+		} else if (is_deceiving(c)) {
 			fputc('?', out);
-			c += 2;
-		} else if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) {
+		} else if (c[0] == 0xc2 && c[1] < 0xa0) {
 			fprintf(out, "\\x%02x", c[1]);
-			c++;
+		} else if (length > 1) {
+			fwrite(c, 1, length, out);
 		} else if (*c < 0x20 || *c == 0x7f) {
 			fprintf(out, "\\x%02x", *c);
 		} else if (strchr("&<>\"'", *c) != NULL) {

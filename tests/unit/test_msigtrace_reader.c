@@ -297,6 +297,31 @@ a_worker_that_was_stopped_is_no_problem(void **state)
 	}
 }
 
+/* The words of an error are cut to fit a line. */
+static void
+a_page_has_whole_characters_only(void **state)
+{
+	char text[512] = "{\"type\":\"RPC_CALL_ERROR\",\"method\":\"m\",\"error\":\"-", *page = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&page, &size);
+	struct diagnosis d;
+	struct trace t;
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		strcat(text, "\xc3\xa9");
+	strcat(text, "\"}\n");
+	assert_true(reads(&t, text));
+	assert_true(diagnose(&d, &t, 1));
+	assert_true(export_html(out, &d));
+	fclose(out);
+	assert_non_null(strstr(page, "\xc3\xa9\xc3\xa9\xef\xbf\xbd"));
+	assert_true(mbstowcs(NULL, page, 0) != (size_t)-1);
+	free(page);
+	diagnosis_free(&d);
+	trace_free(&t);
+}
+
 static void
 text_cut_in_a_character_is_still_json(void **state)
 {
@@ -325,6 +350,7 @@ main(void)
 		cmocka_unit_test(percentiles_are_by_nearest_rank),
 		cmocka_unit_test(html_cannot_be_broken_out_of),
 		cmocka_unit_test(a_worker_that_was_stopped_is_no_problem),
+		cmocka_unit_test(a_page_has_whole_characters_only),
 		cmocka_unit_test(text_cut_in_a_character_is_still_json),
 	};
 
