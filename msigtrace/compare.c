@@ -296,7 +296,7 @@ compare_run(const struct context *context, const struct arguments *arguments)
 	if (!traces_read(context, arguments, &traces))
 		; /* said */
 	else if (traces.count < 2)
-		complain(context, "two escrows are needed");
+		complain(context, "two escrows are needed, and this is one");
 	else if (!side_open(&good, &traces.list[0], false) || !side_open(&bad, &traces.list[1], true))
 		complain(context, "out of memory");
 	else

@@ -193,13 +193,15 @@ print_rounds(const struct summary *s)
 	static const struct column columns[] = {{"ROUND", COLUMN_WHOLE}, {"FROM", COLUMN_RIGHT}, {"TOOK", COLUMN_RIGHT},
 	    {"IN CALLS", COLUMN_RIGHT}, {"CALLS", COLUMN_RIGHT}, {0}};
 	static const char *const names[ROUNDS] = {"0 create", "1 prepare, make", "2 exchange", "3 exchange", "4", "5", "6", "7"};
-	struct table *table = table_new(columns);
+	struct table *table = NULL;
 	char text[VIEW_MS + 2];
 
 	for (int i = 0; i < ROUNDS; i++) {
 		const struct round *r = &s->rounds[i];
 		if (r->calls == 0)
 			continue;
+		if (table == NULL)
+			table = table_new(columns);
 		table_line(table);
 		table_cell(table, 0, names[i]);
 		snprintf(text, sizeof text, "%+.1f ms", r->from);
@@ -210,8 +212,10 @@ print_rounds(const struct summary *s)
 		table_cell(table, 3, text);
 		table_cell_number(table, 4, (long long)r->calls);
 	}
-	putchar('\n');
-	table_print(table);
+	if (table != NULL) {
+		putchar('\n');
+		table_print(table);
+	}
 }
 
 static double
@@ -229,9 +233,12 @@ print_methods(const struct summary *s)
 {
 	static const struct column columns[] = {{"CALL", COLUMN_WHOLE}, {"COUNT", COLUMN_RIGHT}, {"WRONG", COLUMN_FILLED_RIGHT},
 	    {"TOGETHER", COLUMN_RIGHT}, {"MEDIAN", COLUMN_RIGHT}, {"MAX", COLUMN_RIGHT}, {0}};
-	struct table *table = table_new(columns);
+	struct table *table;
 	char text[VIEW_MS];
 
+	if (s->methods.count == 0)
+		return;
+	table = table_new(columns);
 	for (size_t i = 0; i < s->methods.count; i++) {
 		const struct series *m = &s->methods.list[i];
 		table_line(table);

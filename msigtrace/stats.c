@@ -188,7 +188,7 @@ take_trace(struct stats *stats, const struct trace *trace)
 	for (const struct call *c = calls.list; c < calls.list + calls.count; c++) {
 		series_add(&stats->methods, c->at->method, c->duration_ms, call_is_bad(c));
 		if (*c->at->endpoint != '\0' && c->at->port != 0)
-			snprintf(name, sizeof name, "%.60s (port %d)", c->at->endpoint, c->at->port);
+			snprintf(name, sizeof name, "port %d, %.60s", c->at->port, c->at->endpoint); /* its end may be cut off */
 		else if (c->at->port != 0)
 			snprintf(name, sizeof name, "port %d", c->at->port);
 		else

@@ -363,13 +363,13 @@ say_defects(const struct context *context, const struct trace *trace)
 		complain(context, "%s: only the first %d events are looked at", trace->name, TRACE_EVENTS_MAX);
 }
 
-/* "X.json" and "X.jsonl": as they lie there while something is added. */
+/* The same file; or "X.json" and "X.jsonl", as they lie there while something is added. */
 static bool
 is_pair(const char *a, const char *b)
 {
 	size_t longer = strlen(a) > strlen(b) ? strlen(a) : strlen(b), shorter = strlen(a) + strlen(b) - longer;
 
-	return longer == shorter + 1 && strncmp(a, b, shorter) == 0 && (a[shorter] == 'l' || b[shorter] == 'l');
+	return strcmp(a, b) == 0 || (longer == shorter + 1 && strncmp(a, b, shorter) == 0 && (a[shorter] == 'l' || b[shorter] == 'l'));
 }
 
 static int64_t

@@ -56,8 +56,8 @@ struct traces {
 };
 
 /* Reads all files of the command line; what is wrong is said on standard error.
- * Of two files of one escrow the .jsonl counts, or else the longer one. False:
- * one is unreadable, or out of memory. */
+ * Of two files of one escrow the one counts whose last seq is higher. False: one is
+ * unreadable, or out of memory. */
 bool traces_read(const struct context *context, const struct arguments *arguments, struct traces *traces);
 void traces_free(struct traces *traces);
 

@@ -133,6 +133,31 @@ def test_exit_statuses(traces, folder):
         assert run(command, "--help").stdout.startswith(b"usage: msigtrace " + command.encode())
 
 
+def test_a_pipe_is_read_to_its_end(traces, folder):
+    """As of `ssh host cat`; whoever writes may come late."""
+    path, fifo = traces["down"][0], folder / "fifo"
+    with open(path, "rb") as f, subprocess.Popen(["sh", "-c", "sleep 0.2; cat"], stdin=f, stdout=subprocess.PIPE) as slow:
+        assert b"endpoint_down" in run("diagnose", "/dev/stdin", stdin=slow.stdout).stdout
+    os.mkfifo(fifo)
+    with subprocess.Popen([harness.STAGE / "bin/msigtrace", "diagnose", fifo], stdout=subprocess.PIPE) as reading:
+        fifo.write_bytes(path.read_bytes())
+        assert b"endpoint_down" in reading.communicate(timeout=60)[0] and reading.returncode == 1
+    with subprocess.Popen(["head", "-c", str(17 << 20), "/dev/zero"], stdout=subprocess.PIPE) as much:
+        assert b"larger than 16 MiB" in run("show", "/dev/stdin", stdin=much.stdout).stderr
+
+
+def test_show_of_a_trace_without_calls(folder):
+    path = folder / "escrow.jsonl"
+    path.write_text(made_trace.Trace(6).lines())
+    assert b"\n\n" not in run("show", path).stdout
+
+
+def test_one_file_twice_is_told_once(traces):
+    path = traces["good"][0]
+    result = run("compare", path, path)
+    assert result.returncode == 2 and result.stderr == b"msigtrace: compare: two escrows are needed, and this is one\n"
+
+
 def test_compare_shows_the_first_difference(traces):
     document = json.loads(run("-j", "compare", traces["good"][0], traces["torn_wallet"][0]).stdout)
     assert document["role"] == "vendor" and not document["same"]
@@ -255,6 +280,11 @@ def test_what_fits_a_terminal_of_80_columns(traces):
     lines, _ = on_terminal(80, "timeline", paths[-1])
     assert [line for line in lines if len(line) > 80 and line[13] != "!"] == []
     assert len(lines) == len(json.loads(paths[-1].read_bytes())["events"])
+
+
+def test_a_narrow_terminal_shows_which_endpoint_it_was(traces):
+    lines, _ = on_terminal(70, "stats", traces["good"][0])
+    assert all(any(f"port {port}" in line for line in lines) for port in (18082, 18083, 18084))
 
 
 def test_colours_on_a_terminal_only(traces):
