@@ -50,11 +50,10 @@ started(const struct trace *t, const struct event *exited)
 	return t->events;
 }
 
-/* One that msigd ended before it began was not wanted any more. */
 static bool
 ended_badly(const struct event *e)
 {
-	return e->type == WORKER_EXITED && !json_is_true(json_object_get(e->json, "stopped")) &&
+	return e->type == WORKER_EXITED && !event_was_stopped(e) &&
 	    (*event_text(e, "signal") != '\0' || event_number(e, "exit_code", 0) != 0);
 }
 

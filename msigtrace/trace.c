@@ -61,6 +61,17 @@ event_number(const struct event *event, const char *name, double missing)
 	return number_of(event->json, name, missing);
 }
 
+bool
+event_was_stopped(const struct event *event)
+{
+	if (event->type != WORKER_EXITED)
+		return false;
+	if (json_is_true(json_object_get(event->json, "stopped")))
+		return true;
+	return strcmp(event_text(event, "outcome"), "stopped") == 0 && *event_text(event, "signal") == '\0' &&
+	    *event_text(event, "fault") == '\0' && event_number(event, "exit_code", 0) == 0;
+}
+
 const json_t *
 event_snapshot(const struct event *event)
 {

@@ -79,6 +79,9 @@ void trace_free(struct trace *trace);
 /* --- members of events ------------------------------------------------------ */
 
 bool event_is_snapshot(const struct event *event);
+/* The end of a worker that was told to stop and did, or that msigd ended before it
+ * began: nothing went wrong. */
+bool event_was_stopped(const struct event *event);
 
 /* Members beside those of struct event: missing, "" and ANSWER_NONE for what is
  * not there, null, or of another type. Works on any object, NULL too. */

@@ -242,14 +242,6 @@ is_notable(const struct event *e)
 	return e->type == RETRY || e->type == FAILOVER || strcmp(event_phase(e), "Ready") == 0;
 }
 
-/* msigd was told to stop, or the escrow to be cancelled, and it stopped in order. */
-static bool
-was_stopped(const struct event *e)
-{
-	return e->type == WORKER_EXITED && strcmp(event_text(e, "outcome"), "stopped") == 0 && *event_text(e, "signal") == '\0' &&
-	    *event_text(e, "fault") == '\0' && event_number(e, "exit_code", 0) == 0;
-}
-
 char
 view_mark(const struct event *e, bool slow)
 {
@@ -257,7 +249,7 @@ view_mark(const struct event *e, bool slow)
 		return ' ';
 	if (event_is_snapshot(e) && answer_of(event_snapshot(e), "stamp_ok") == ANSWER_NO)
 		return '!';
-	if (was_stopped(e))
+	if (event_was_stopped(e))
 		return '*';
 	if (event_is_snapshot(e)) /* one that could not be had changes nothing */
 		return e->ok == ANSWER_NO ? '*' : ' ';

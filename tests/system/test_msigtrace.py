@@ -234,6 +234,13 @@ def test_show_of_an_escrow_that_was_stopped_on_the_way(traces):
     assert {e["mark"] for e in json.loads(run("-j", "show", path).stdout)["notable"]} == {"notable"}
 
 
+def test_show_of_a_worker_that_was_ended_before_it_began(folder):
+    t = make_traces.good()[0]
+    t.add("WORKER_EXITED", worker=7, job="session", duration_ms=1, ok=False, signal="SIGTERM", stopped=True)
+    path = t.write(folder)
+    assert run("show", path).returncode == 0 and run("timeline", path).returncode == 0
+
+
 def test_show_counts_the_setup(traces):
     """Hours of a session are not where the time went."""
     document = json.loads(run("-j", "show", traces["good_session"][0]).stdout)
