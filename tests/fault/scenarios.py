@@ -29,6 +29,7 @@ class Scenario(NamedTuple):
     before: list = []       # strikes that come first: (point, nth, act)
     wanted: object = None   # which points are struck; None: all
     later: bool = False     # the flow says when strikes begin
+    blind: bool = False     # no file can be read, so that what is lost is made anew by another attempt
 
 
 # --- flows: what an operator does ---------------------------------------------------------------
@@ -209,6 +210,7 @@ def of_trace(point):
 SCENARIOS = {
     "cold": Scenario(cold, COLD, 4, KILLS + STOPS),
     "traced": Scenario(cold, {**COLD, "instrumentation": "true"}, 4, FEW + ["kill supervisor"], [], of_trace),
+    "blind": Scenario(cold, COLD, 4, FEW + ["kill supervisor", "kill wallet"], [], of_vendor, blind=True),
     "kept": Scenario(kept, KEPT, 6, KILLS + STOPS),    # of its set-up itself nothing again
     "side": Scenario(side_by_side, {"spares": "true", "session-max": 0}, 7, FEW + ["ghost"], [], of_vendor),
     "edge": Scenario(cold, COLD, 4, HTTP, [], is_setup_call),

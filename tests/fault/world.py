@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -160,9 +161,10 @@ class RealWallets:
 class World:
     """`strikes` as the Referee has them, with what to do as one of ACTS; `at_death`
     is called with the world each time when msigd has died, before it is started again.
-    later: strikes are counted from begin() on."""
+    later: strikes are counted from begin() on. blind: msigd is not told where the
+    wallets' files are."""
 
-    def __init__(self, folder, strikes=(), at_death=None, endpoints=4, wallets=StandIn, later=False, **keys):
+    def __init__(self, folder, strikes=(), at_death=None, endpoints=4, wallets=StandIn, later=False, blind=False, **keys):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.wallets = wallets(self.folder, endpoints)
@@ -171,7 +173,8 @@ class World:
         self.seen = b""         # arguments and environments, of all processes of ours at the strikes
         self.old_entries = 0    # of the ledger, from before the wallets were lost
         self.hurt = set()       # endpoints that are not started again before the end
-        self.m = Msigd(self.folder / "m", self.wallets.sections(), stage=STAGE,
+        sections = [re.sub('wallet-dir = ".*"', 'wallet-dir = ""', one) if blind else one for one in self.wallets.sections()]
+        self.m = Msigd(self.folder / "m", sections, stage=STAGE,
                        wrap=["env", f"MSIGD_FAULT_SOCKET={self.referee.path}", f"PATH={self.programs}:{os.environ['PATH']}"], **keys)
         self._start()
 
