@@ -19,16 +19,7 @@
 
 #include "common/atomic_file.h"
 #include "common/lock.h"
-
-static char folder[64];
-
-static int
-make_folder(void **state)
-{
-	(void)state;
-	strcpy(folder, "/tmp/msigd-unit.XXXXXX");
-	return mkdtemp(folder) != NULL ? 0 : -1;
-}
+#include "tests/unit/folder.h"
 
 static int
 count_files(void)
@@ -41,19 +32,6 @@ count_files(void)
 		count += entry->d_name[0] != '.' ? 1 : 0;
 	closedir(dir);
 	return count;
-}
-
-static int
-remove_folder(void **state)
-{
-	DIR *dir = opendir(folder);
-	struct dirent *entry;
-
-	(void)state;
-	while ((entry = readdir(dir)) != NULL)
-		unlinkat(dirfd(dir), entry->d_name, 0);
-	closedir(dir);
-	return rmdir(folder);
 }
 
 static void

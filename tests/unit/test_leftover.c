@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,31 +19,9 @@
 
 #include "supervisor/leftover.h"
 #include "supervisor/worker_internal.h"
+#include "tests/unit/folder.h"
 
 #define ESCROW "123e4567-e89b-42d3-a456-426614174000"
-
-static char folder[64];
-
-static int
-make_folder(void **state)
-{
-	(void)state;
-	strcpy(folder, "/tmp/msigd-unit.XXXXXX");
-	return mkdtemp(folder) != NULL ? 0 : -1;
-}
-
-static int
-remove_folder(void **state)
-{
-	DIR *dir = opendir(folder);
-	struct dirent *entry;
-
-	(void)state;
-	while ((entry = readdir(dir)) != NULL)
-		unlinkat(dirfd(dir), entry->d_name, 0);
-	closedir(dir);
-	return rmdir(folder);
-}
 
 /* A process of this name that holds the lock, until it is killed. Of what it
  * writes over the file's text, NULL leaves what lock_try() has written. */

@@ -376,7 +376,7 @@ those_in_use_stay(void **state)
 int
 main(void)
 {
-#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_trace_folder, remove_folder)
 	const struct CMUnitTest tests[] = {
 		IN_FOLDER(only_who_is_traced_has_one),
 		IN_FOLDER(the_last_who_holds_it_finishes_it),

@@ -388,7 +388,7 @@ a_name_is_told(void **state)
 int
 main(void)
 {
-#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_trace_folder, remove_folder)
 	const struct CMUnitTest tests[] = {
 		IN_FOLDER(a_header_and_a_line_an_event),
 		IN_FOLDER(numbers_have_three_decimals),

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +16,8 @@
 
 #include "ipc/channel.h"
 #include "worker/job.h"
+#include "tests/unit/folder.h"
 
-static char folder[64];
 static struct job job;
 static int supervisor;
 static bool no_memory;
@@ -61,8 +60,7 @@ make_job(void **state)
 
 	(void)state;
 	memset(&job, 0, sizeof job);
-	strcpy(folder, "/tmp/msigd-unit.XXXXXX");
-	if (mkdtemp(folder) == NULL || socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == -1)
+	if (make_folder(NULL) == -1 || socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == -1)
 		return -1;
 	supervisor = ends[1];
 	job.base = event_base_new();
@@ -82,20 +80,13 @@ make_job(void **state)
 static int
 end_job(void **state)
 {
-	DIR *dir = opendir(folder);
-	struct dirent *entry;
-
-	(void)state;
 	for (int i = 0; i < job.lock_count; i++)
 		lock_release(&job.locks[i]);
 	event_free(job.lock_retry);
 	channel_free(job.channel);
 	event_base_free(job.base);
 	close(supervisor);
-	while ((entry = readdir(dir)) != NULL)
-		unlinkat(dirfd(dir), entry->d_name, 0);
-	closedir(dir);
-	return rmdir(folder);
+	return remove_folder(state);
 }
 
 static const char *

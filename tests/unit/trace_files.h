@@ -3,7 +3,6 @@
 #ifndef TESTS_UNIT_TRACE_FILES_H
 #define TESTS_UNIT_TRACE_FILES_H
 
-#include <dirent.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,34 +11,20 @@
 #include <unistd.h>
 
 #include "common/atomic_file.h"
+#include "tests/unit/folder.h"
 
 #define ESCROW "123e4567-e89b-42d3-a456-426614174000"
 
-static char folder[64], lines[128], whole[128];
+static char lines[128], whole[128];
 
 static inline int
-make_folder(void **state)
+make_trace_folder(void **state)
 {
-	(void)state;
-	strcpy(folder, "/tmp/msigd-unit.XXXXXX");
-	if (mkdtemp(folder) == NULL)
+	if (make_folder(state) == -1)
 		return -1;
 	snprintf(lines, sizeof lines, "%s/escrow_%s.jsonl", folder, ESCROW);
 	snprintf(whole, sizeof whole, "%s/escrow_%s.json", folder, ESCROW);
 	return 0;
-}
-
-static inline int
-remove_folder(void **state)
-{
-	DIR *dir = opendir(folder);
-	struct dirent *entry;
-
-	(void)state;
-	while (dir != NULL && (entry = readdir(dir)) != NULL)
-		unlinkat(dirfd(dir), entry->d_name, 0);
-	closedir(dir);
-	return rmdir(folder);
 }
 
 /* Without its NUL behind it the text would not end. */

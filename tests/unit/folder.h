@@ -1,0 +1,34 @@
+/* A folder of the test's own, below /tmp, and what is in it removed with it. Give
+ * make_folder() and remove_folder() to cmocka as set-up and tear-down. */
+#ifndef TESTS_UNIT_FOLDER_H
+#define TESTS_UNIT_FOLDER_H
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char folder[64];
+
+static inline int
+make_folder(void **state)
+{
+	(void)state;
+	strcpy(folder, "/tmp/msigd-unit.XXXXXX");
+	return mkdtemp(folder) != NULL ? 0 : -1;
+}
+
+static inline int
+remove_folder(void **state)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+
+	(void)state;
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
+		unlinkat(dirfd(dir), entry->d_name, 0);
+	closedir(dir);
+	return rmdir(folder);
+}
+
+#endif
