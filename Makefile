@@ -188,10 +188,11 @@ check-faults: deps
 	@$(call faults,faults,--sample 150)
 
 # All of it, after make check: every point and act, those on real wallet-rpcs, and
-# whether planted mistakes are found. The matrix comes last; it can be told when to
-# end, UNTIL=$(date +%s -d '1 hour'), and says then how much of it was not run.
+# whether planted mistakes are found. The two longest come last; they can be told when
+# to end, UNTIL=$(date +%s -d '1 hour'), and say then how much of them was not run.
 REAL_RUNS := 40
 UNTIL ?=
+MATRIX_SECONDS := 1500
 
 check-full: deps
 	@+$(call stage,faults,FAULTS=1 stand-in)
@@ -202,7 +203,7 @@ check-full: deps
 		$(PYTEST) tests/system/test_resume.py tests/system/test_scheduling.py tests/system/test_diagnose.py \
 		tests/system/test_escrow.py::test_many_on_three_endpoints_are_served_in_turn_and_do_not_pollute
 	@$(call faults,faults,--real --sample $(REAL_RUNS) --jobs 2)
-	@+$(MAKE) --no-print-directory B=$(B) check-failing-io
+	@+$(MAKE) --no-print-directory B=$(B) $(if $(UNTIL),FAILING_IO="--until $$(($(UNTIL) - $(MATRIX_SECONDS)))") check-failing-io
 	@$(call faults,faults,--jobs 6 $(if $(UNTIL),--until $(UNTIL)))
 
 # As many as one likes: make chaos N=500

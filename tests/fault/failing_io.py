@@ -3,7 +3,7 @@
 passes without a failure; on the stand-in for wallet-rpc.
 
 usage: MSIGD_STAGE=PREFIX MSIGD_STAND_IN=PROGRAM MSIGD_FAILING_IO=LIBRARY failing_io.py
-           [--sample N] [--seed N] [--jobs N] [--only TEXT] [-v]
+           [--sample N] [--seed N] [--jobs N] [--only TEXT] [--until TIME] [-v]
 
 MSIGD_STAGE is an installation built with FAULTS=1, whose workers get what is
 preloaded (failing_io.c). In each run one escrow is opened, and the n-th call of one
@@ -153,6 +153,11 @@ class Wallets:
         answer = self.order("call", endpoint=self.port, call=method, params=params)
         check("error" not in answer, f"{method}: {answer}")
         return answer["result"]
+
+    def close_wallets(self):
+        """A msigd that was killed may have left some open, and the next was ended before it had seen that."""
+        for port in range(self.port, self.port + ENDPOINTS):
+            self.order("call", endpoint=port, call="close_wallet", params={})
 
     def close(self):
         self.process.kill()
@@ -314,6 +319,7 @@ class World:
         finally:
             store.close()
         check(len({p["seed"] for p in parties.values()}) == 3, "three different seeds")
+        self.wallets.close_wallets()
         for role, party in parties.items():
             self.look_at_wallet(role, party, found["address"])
         left = [p.name for p in self.wallets.folder.glob(f"{self.escrow}*.keys.*")]
@@ -390,13 +396,18 @@ class Series:
 class Work:
     """What is left to be run, and what came of it."""
 
-    def __init__(self, source):
-        self.source, self.lock = source, threading.Lock()
+    def __init__(self, source, until=None):
+        self.source, self.until, self.lock, self.cut = source, until, threading.Lock(), False
         self.runs, self.hits, self.broken = Counter(), Counter(), []
 
     def take(self):
         with self.lock:
-            return self.source()
+            self.cut = self.cut or (self.until is not None and time.time() > self.until and not self.missing())
+            return None if self.cut else self.source()
+
+    def missing(self):
+        """What was not made to fail yet."""
+        return [(program, kind) for program in PROGRAMS for kind in CALLED[program] if not self.hits[program, kind]]
 
     def note(self, case, series, failed, error):
         faulthandler.dump_traceback_later(HANGS, exit=True)
@@ -472,6 +483,8 @@ def main():
     parser.add_argument("--sample", type=int, metavar="N", help="so many, chosen by chance")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), metavar="N")
     parser.add_argument("--jobs", type=int, default=6, metavar="N")
+    parser.add_argument("--until", type=int, metavar="TIME",
+                        help="begin none after that (date +%%s), once each kind of call has failed")
     parser.add_argument("--only", default="", metavar="TEXT", help="series with this in them, as \"msigd write once\"")
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for each run")
     args = parser.parse_args()
@@ -479,7 +492,7 @@ def main():
     began = time.monotonic()
     if args.sample:
         print(f"seed {args.seed}")
-    work = Work(sampled(args.sample, args.seed, root) if args.sample else all_series(args.only))
+    work = Work(sampled(args.sample, args.seed, root) if args.sample else all_series(args.only), args.until)
     threads = [threading.Thread(target=work_on, args=(work, root, n, args.verbose)) for n in range(args.jobs)]
     faulthandler.dump_traceback_later(HANGS, exit=True)
     for thread in threads:
@@ -497,6 +510,8 @@ def main():
         print(f"{program:>7} {kind:<10} {runs:5} runs, {work.hits[program, kind]:5} with a failure")
     for program, kind in missing:
         print(f"no {kind} of {program} was made to fail")
+    if work.cut:
+        print("the time was up: not each call was made to fail")
     left = processes(root)
     if left:
         print(f"processes are left: {left}")
