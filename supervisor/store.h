@@ -346,8 +346,8 @@ enum store_result store_intend_repair(struct store *store, const struct store_in
  * before. STORE_CONFLICT: it is not Ready. */
 enum store_result store_set_repaired(struct store *store, const char *escrow_id, int attempt, int64_t now);
 
-/* What the store has of one of its wallets does not open, as if it had been found
- * so when they were verified; reason: shorter than STORE_REASON_MAX. */
+/* What the store has of one of its wallets does not open: as if it had been found
+ * so when they were verified, unless it was. reason: shorter than STORE_REASON_MAX. */
 enum store_result store_set_not_repaired(struct store *store, const char *escrow_id, int attempt, const char *reason, int64_t now);
 
 /* Every sealed thing of an attempt, for `check`. */

@@ -92,8 +92,6 @@ store_set_not_repaired(struct store *store, const char *escrow_id, int attempt, 
 
 	if (!store_enter(store))
 		return STORE_FAILED;
-	result = store_run(store, SQL_SET_DOUBTED, NULL, "ti", escrow_id, (int64_t)attempt);
-	if (result == STORE_OK)
-		result = store_run(store, SQL_SET_NOT_VERIFIED, NULL, "tiit", escrow_id, (int64_t)attempt, now, reason);
+	result = store_run(store, SQL_SET_NOT_REPAIRED, NULL, "tiit", escrow_id, (int64_t)attempt, now, reason);
 	return store_leave(store, result);
 }

@@ -171,6 +171,9 @@ static const char *const texts[SQL_COUNT] = {
 	    " AND kind = 'managed' AND (SELECT phase FROM attempt WHERE " THIS_ATTEMPT ") = 'Ready'",
 	[SQL_SET_DOUBTED] =
 	    "UPDATE attempt SET verified_at = NULL WHERE " THIS_ATTEMPT " AND phase = 'Ready'",
+	[SQL_SET_NOT_REPAIRED] =
+	    "UPDATE attempt SET verified_at = NULL, not_verified_at = coalesce(not_verified_at, ?3),"
+	    " not_verified_reason = coalesce(not_verified_reason, ?4) WHERE " THIS_ATTEMPT " AND phase = 'Ready'",
 	[SQL_SET_VERIFIED_ANEW] =
 	    "UPDATE attempt SET verified_at = ?3, not_verified_at = NULL, not_verified_reason = NULL"
 	    " WHERE " THIS_ATTEMPT " AND phase = 'Ready'",

@@ -264,8 +264,6 @@ def test_wallets_that_are_not_good_are_told_until_they_are(msigd, rpcs):
     assert reason and reason in found["status"] and "could not be opened" in found["status"]
     assert found["verified_at"] is None and found["not_verified"]["at"] > found["finalized_at"]
     wait_for(lambda: m.logged("repair_ended"), "the end of its repair, in vain")
-    reason = m.get(escrow)["not_verified"]["reason"]  # says what was tried, too
-    assert "Failed to open wallet" in reason and "its .keys on record" in reason and "its seed" in reason
     path.with_name(f"{path.name}.away").rename(path)
     m.idle_again()
     problem, = problems(m)

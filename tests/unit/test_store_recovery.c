@@ -484,6 +484,8 @@ a_repaired_wallet_has_another_name_and_endpoint(void **state)
 	assert_int_equal(removable(INT64_MAX), 0); /* it has an address */
 	assert_int_equal(store_set_not_repaired(t.store, id, 1, "nothing opens", 8000), STORE_OK);
 	assert_verified(0, 8000);
+	assert_int_equal(store_set_not_repaired(t.store, id, 1, "again", 8500), STORE_OK);
+	assert_verified(0, 8000);
 	assert_int_equal(store_set_repaired(t.store, id, 1, 9000), STORE_OK);
 	assert_verified(9000, 0);
 	assert_int_equal(store_set_not_repaired(t.store, id, 1, "nothing opens any more", 10000), STORE_OK);
