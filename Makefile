@@ -170,7 +170,8 @@ check-fuzz: deps
 
 # Three at a time for two cores: a wallet-rpc uses one, and much of it waits. A test
 # that hangs fails after 10 minutes, and what has failed is told at once.
-PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 3 --timeout 600 --instafail --durations 10
+PYTEST_FLAGS ?=
+PYTEST := /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 3 --timeout 600 --instafail --durations 10 $(PYTEST_FLAGS)
 
 # The real thing: installed programs on real wallet-rpcs. Plain, and some of it
 # again with the sanitizers.

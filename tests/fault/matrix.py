@@ -247,7 +247,8 @@ class Tally:
         print("  runs  point, and of these at each role and round")
         for kind, places in sorted(by_kind(self.points).items()):
             print(f"{sum(places.values()):6}  {kind:32}" + ", ".join(f"{place} {n}" for place, n in sorted(places.items())).rstrip())
-        print("fault matrix: " + ", ".join(f"{self.results[r]} {r}" for r in ("passed", "failed", "missed")))
+        print(f"missed, for the run did not come to that point: {self.results['missed']}")
+        print(f"matrix: {self.results['passed']} passed, {self.results['failed']} failed")
 
 
 def by_kind(points):
