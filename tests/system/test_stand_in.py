@@ -116,7 +116,7 @@ class Recorder:
         now = self.side.files()
         changed = sorted(n for n, data in now.items() if self.before.get(n) != data)
         gone = sorted(set(self.before) - set(now))
-        sizes = [1600 <= len(now[n]) <= 2600 for n in changed if n.endswith(".keys")]
+        sizes = [1000 <= len(now[n]) <= 4000 for n in changed if n.endswith(".keys")]
         self.before = now
         return changed, gone, sizes
 
