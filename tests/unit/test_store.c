@@ -6,15 +6,11 @@
 
 #include <cmocka.h>
 
-#include <event2/event.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "supervisor/check_control.h"
 #include "supervisor/endpoint.h"
@@ -25,87 +21,9 @@
 #include "supervisor/store_internal.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/tender.h"
+#include "tests/unit/store_file.h"
 
-static const char id[] = "123e4567-e89b-42d3-a456-426614174000";
 static const char other[] = "123e4567-e89b-42d3-a456-426614174001";
-static const char address[] = "9uM1DTsp4U22mh2Vgn7dF7hRu4up1qgSJAw8x512wHSUM8DPLdh6cQAAmT2gbCpnU2Df5HfjkMKAEhVps25gYSmf6zyX98j";
-
-static struct {
-	struct event_base *base;
-	struct store *store;
-	char path[64];
-	int durable, failed;
-} t;
-
-static void
-note(bool durable, void *arg)
-{
-	(void)arg;
-	if (durable)
-		t.durable++;
-	else
-		t.failed++;
-}
-
-static void
-turn(void)
-{
-	event_base_loop(t.base, EVLOOP_NONBLOCK);
-}
-
-static struct store *
-open_store(void)
-{
-	char *error = NULL;
-	struct store *store = store_open(t.base, t.path, &error);
-
-	if (store == NULL)
-		fprintf(stderr, "%s\n", error);
-	free(error);
-	return store;
-}
-
-static int
-set_up(void **state)
-{
-	int fd;
-
-	(void)state;
-	memset(&t, 0, sizeof t);
-	strcpy(t.path, "/tmp/msigd-unit-store.XXXXXX");
-	fd = mkstemp(t.path);
-	if (fd == -1)
-		return -1;
-	close(fd);
-	t.base = event_base_new();
-	t.store = open_store();
-	return t.store != NULL ? 0 : -1;
-}
-
-static int
-tear_down(void **state)
-{
-	char side[80];
-
-	(void)state;
-	store_close(t.store);
-	event_base_free(t.base);
-	unlink(t.path);
-	snprintf(side, sizeof side, "%s-wal", t.path);
-	unlink(side);
-	snprintf(side, sizeof side, "%s-shm", t.path);
-	unlink(side);
-	return 0;
-}
-
-static void
-add(const char *escrow_id)
-{
-	bool same;
-
-	assert_int_equal(store_add_escrow(t.store, &(struct store_new_escrow){.escrow_id = escrow_id, .label = "",
-	    .metadata = "{}", .network = NETWORK_TESTNET, .now = 1000}, &same), STORE_OK);
-}
 
 static struct store_guard
 guard_of(const char *escrow_id)
@@ -385,15 +303,6 @@ what_is_said_waits_for_the_disk(void **state)
 }
 
 static void
-write_patiently(const char *escrow_id)
-{
-	store_be_patient(t.store, true);
-	add(escrow_id);
-	store_when_durable(t.store, note, NULL);
-	store_be_patient(t.store, false);
-}
-
-static void
 what_nobody_waits_for_is_committed_with_what_comes_next(void **state)
 {
 	(void)state;
@@ -592,289 +501,6 @@ what_cannot_be_read_is_an_error(void **state)
 	}
 }
 
-/* --- spare wallets --------------------------------------------------------- */
-
-static const char spare_id[] = "00000000-0000-4000-8000-000000000001";
-static const char next_spare_id[] = "00000000-0000-4000-8000-000000000002";
-
-static enum store_result
-add_spare(const char *endpoint, const char *its_id, const char *wallet)
-{
-	struct store_spare spare = {.wallet = (char *)wallet, .stamp = (char *)"stamp", .password = (char *)"sealed",
-	    .password_size = 6};
-
-	snprintf(spare.spare_id, sizeof spare.spare_id, "%s", its_id);
-	return store_add_spare(t.store, endpoint, &spare, 1000);
-}
-
-/* The spare of an endpoint is this one, finished with this address or (NULL) not. */
-static void
-assert_spare(const char *endpoint, const char *its_id, const char *its_address)
-{
-	struct store_spare spare;
-
-	assert_int_equal(store_get_spare(t.store, endpoint, &spare), STORE_OK);
-	assert_string_equal(spare.spare_id, its_id);
-	assert_string_equal(spare.stamp, "stamp");
-	assert_int_equal(spare.password_size, 6);
-	assert_memory_equal(spare.password, "sealed", 6);
-	if (its_address == NULL)
-		assert_null(spare.address);
-	else
-		assert_string_equal(spare.address, its_address);
-	store_spare_clear(&spare);
-}
-
-static void
-assert_no_spare(const char *endpoint)
-{
-	struct store_spare spare;
-
-	assert_int_equal(store_get_spare(t.store, endpoint, &spare), STORE_NOT_FOUND);
-}
-
-static void
-count_spare(const char *its_id, const char *wallet, const void *sealed, size_t size, void *arg)
-{
-	assert_non_null(its_id);
-	assert_non_null(wallet);
-	assert_memory_equal(sealed, "sealed", size);
-	++*(int *)arg;
-}
-
-static int
-spares(void)
-{
-	int count = 0;
-
-	assert_int_equal(store_each_spare(t.store, count_spare, &count), STORE_OK);
-	return count;
-}
-
-static void
-a_spare_is_finished_once_and_taken_once(void **state)
-{
-	(void)state;
-	assert_no_spare("a");
-	assert_int_equal(add_spare("a", spare_id, "w1"), STORE_OK);
-	assert_spare("a", spare_id, NULL);
-	assert_int_equal(store_take_spare(t.store, spare_id), STORE_CONFLICT); /* never unfinished */
-	assert_spare("a", spare_id, NULL);
-	assert_int_equal(store_finish_spare(t.store, spare_id, address), STORE_OK);
-	assert_int_equal(store_finish_spare(t.store, spare_id, "another"), STORE_CONFLICT);
-	assert_spare("a", spare_id, address);
-	assert_int_equal(store_take_spare(t.store, spare_id), STORE_OK);
-	assert_no_spare("a");
-	assert_int_equal(store_take_spare(t.store, spare_id), STORE_CONFLICT);
-	assert_int_equal(store_finish_spare(t.store, spare_id, address), STORE_CONFLICT);
-}
-
-static void
-an_endpoint_has_one_spare(void **state)
-{
-	(void)state;
-	assert_int_equal(add_spare("a", spare_id, "w1"), STORE_OK);
-	assert_int_equal(store_finish_spare(t.store, spare_id, address), STORE_OK);
-	assert_int_equal(add_spare("a", next_spare_id, "w2"), STORE_OK);
-	assert_spare("a", next_spare_id, NULL);
-	assert_int_equal(spares(), 1);
-	/* the one before is nobody's any more */
-	assert_int_equal(store_take_spare(t.store, spare_id), STORE_CONFLICT);
-	assert_int_equal(store_drop_spare(t.store, "a"), STORE_OK);
-	assert_int_equal(store_drop_spare(t.store, "a"), STORE_OK); /* is gone, whoever was first */
-	assert_int_equal(spares(), 0);
-}
-
-static void
-a_wallet_is_one_spare(void **state)
-{
-	(void)state;
-	assert_int_equal(add_spare("a", spare_id, "w1"), STORE_OK);
-	assert_int_equal(add_spare("b", next_spare_id, "w1"), STORE_CONFLICT);
-	assert_int_equal(add_spare("b", spare_id, "w2"), STORE_CONFLICT);
-	/* what was refused took nothing away */
-	assert_int_equal(add_spare("b", next_spare_id, "w2"), STORE_OK);
-	assert_int_equal(add_spare("b", "00000000-0000-4000-8000-000000000003", "w1"), STORE_CONFLICT);
-	assert_spare("a", spare_id, NULL);
-	assert_spare("b", next_spare_id, NULL);
-}
-
-/* What an escrow took stays taken, also when msigd ends just then. */
-static void
-a_spare_that_was_taken_does_not_come_back(void **state)
-{
-	(void)state;
-	assert_int_equal(add_spare("a", spare_id, "w1"), STORE_OK);
-	assert_int_equal(store_finish_spare(t.store, spare_id, address), STORE_OK);
-	turn();
-	assert_int_equal(store_take_spare(t.store, spare_id), STORE_OK);
-	store_close(t.store);
-	t.store = open_store();
-	assert_non_null(t.store);
-	assert_no_spare("a");
-}
-
-/* --- older stores ---------------------------------------------------------- */
-
-/* A new file with the schema of this version, and these rows. */
-static void
-make_old_store(int version, const char *rows)
-{
-	struct store old = {0};
-	char why[256] = "", *message = NULL;
-
-	store_close(t.store);
-	t.store = NULL;
-	assert_int_equal(truncate(t.path, 0), 0);
-	assert_int_equal(sqlite3_open(t.path, &old.db), SQLITE_OK);
-	if (!store_migrate(&old, version, why, sizeof why))
-		fail_msg("%s", why);
-	assert_int_equal(store_schema_version(&old), version);
-	if (sqlite3_exec(old.db, rows, NULL, NULL, &message) != SQLITE_OK)
-		fail_msg("%s", message);
-	sqlite3_close(old.db);
-}
-
-static void
-a_store_without_spares_gets_them(void **state)
-{
-	static const char rows[] =
-	    "INSERT INTO escrow (escrow_id, label, metadata, external, trace, network, created_at, attempt) VALUES"
-	    "  ('123e4567-e89b-42d3-a456-426614174000', 'kept', '{}', 0, 0, 'testnet', 1000, 1);"
-	    "INSERT INTO attempt (escrow_id, attempt, phase, round, revision, failures, address, finalized_at) VALUES"
-	    "  ('123e4567-e89b-42d3-a456-426614174000', 1, 'Ready', 0, 4, 0, 'its address', 2000);"
-	    "INSERT INTO participant (escrow_id, attempt, role, kind, endpoint, wallet, stamp, password)"
-	    "  SELECT '123e4567-e89b-42d3-a456-426614174000', 1, value, 'managed', 'a', 'w-' || value, 's', x'01'"
-	    "  FROM json_each('[\"buyer\", \"vendor\", \"arbiter\"]');"
-	    "INSERT INTO event (seq, at, type, data) VALUES (41, 1000, 'x', '{}');";
-	struct store_escrow e;
-
-	(void)state;
-	make_old_store(1, rows);
-	t.store = open_store();
-	assert_non_null(t.store);
-	assert_int_equal(store_schema_version(t.store), store_schema_latest);
-	assert_int_equal(store_get_escrow(t.store, id, &e), STORE_OK);
-	assert_string_equal(e.label, "kept");
-	assert_string_equal(e.address, "its address");
-	assert_string_equal(e.participants[ROLE_VENDOR].wallet, "w-vendor");
-	store_escrow_clear(&e);
-	assert_int_equal(store_last_event(t.store), 41);
-	assert_int_equal(spares(), 0);
-	assert_int_equal(add_spare("a", spare_id, "w1"), STORE_OK);
-	assert_spare("a", spare_id, NULL);
-}
-
-static struct {
-	int fd, calls;
-	char error[256];
-} copied;
-
-static void
-note_copy(int fd, const char *error, void *arg)
-{
-	(void)arg;
-	copied.fd = fd;
-	copied.calls++;
-	snprintf(copied.error, sizeof copied.error, "%s", error != NULL ? error : "");
-}
-
-/* One file that needs no other beside it, and has no name. */
-static void
-a_copy_is_whole_and_has_no_name(void **state)
-{
-	char row[UUID_TEXT] = "";
-	struct stat st;
-	sqlite3 *db;
-	sqlite3_stmt *statement;
-	unsigned char versions[2];
-	unsigned char *data;
-
-	(void)state;
-	memset(&copied, 0, sizeof copied);
-	add(id);
-	turn();
-	assert_non_null(store_copy(t.store, note_copy, NULL));
-	while (copied.calls == 0)
-		event_base_loop(t.base, EVLOOP_ONCE);
-	assert_int_not_equal(copied.fd, -1);
-	assert_int_equal(fstat(copied.fd, &st), 0);
-	assert_int_equal(st.st_nlink, 0);
-	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(pread(copied.fd, versions, 2, 18), 2);
-	assert_memory_equal(versions, "\1\1", 2);
-	data = malloc((size_t)st.st_size);
-	assert_int_equal(pread(copied.fd, data, (size_t)st.st_size, 0), st.st_size);
-	assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
-	assert_int_equal(sqlite3_deserialize(db, "main", data, st.st_size, st.st_size, SQLITE_DESERIALIZE_READONLY), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(db, "SELECT escrow_id FROM escrow", -1, &statement, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-	snprintf(row, sizeof row, "%s", (const char *)sqlite3_column_text(statement, 0));
-	assert_string_equal(row, id);
-	sqlite3_finalize(statement);
-	sqlite3_close(db);
-	free(data);
-	close(copied.fd);
-}
-
-/* What could not all be written is no copy, whoever of SQLite's calls says so. */
-static void
-a_copy_that_fails_is_an_error(void **state)
-{
-	struct rlimit was, small = {8192, RLIM_INFINITY};
-
-	(void)state;
-	memset(&copied, 0, sizeof copied);
-	add(id);
-	turn();
-	signal(SIGXFSZ, SIG_IGN);
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
-	small.rlim_max = was.rlim_max;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	assert_non_null(store_copy(t.store, note_copy, NULL));
-	while (copied.calls == 0)
-		event_base_loop(t.base, EVLOOP_ONCE);
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
-	assert_int_equal(copied.fd, -1);
-	assert_int_not_equal(copied.error[0], '\0');
-}
-
-static void
-a_copy_that_is_cancelled_tells_nobody(void **state)
-{
-	struct store_copy *copy;
-
-	(void)state;
-	memset(&copied, 0, sizeof copied);
-	copy = store_copy(t.store, note_copy, NULL);
-	assert_non_null(copy);
-	store_copy_cancel(copy);
-	turn();
-	assert_int_equal(copied.calls, 0);
-}
-
-/* A copy is made between turns: it does not wait for one that could wait long. */
-static void
-a_copy_ends_a_turn_that_could_wait(void **state)
-{
-	struct store_copy *copy;
-
-	(void)state;
-	memset(&copied, 0, sizeof copied);
-	write_patiently(id);
-	copy = store_copy(t.store, note_copy, NULL);
-	assert_non_null(copy);
-	event_base_loop(t.base, EVLOOP_ONCE);
-	assert_int_equal(t.durable, 1);
-	if (copied.calls == 0)
-		store_copy_cancel(copy);
-	else
-		close(copied.fd);
-}
-
-static void
-events_resume_where_one_stopped(void **state);
-
 static int seen;
 
 static void
@@ -963,15 +589,6 @@ main(void)
 		TEST(a_broken_turn_that_could_wait_ends_when_somebody_writes),
 		TEST(an_impossible_row_is_not_believed),
 		TEST(what_cannot_be_read_is_an_error),
-		TEST(a_spare_is_finished_once_and_taken_once),
-		TEST(an_endpoint_has_one_spare),
-		TEST(a_wallet_is_one_spare),
-		TEST(a_spare_that_was_taken_does_not_come_back),
-		TEST(a_store_without_spares_gets_them),
-		TEST(a_copy_is_whole_and_has_no_name),
-		TEST(a_copy_that_fails_is_an_error),
-		TEST(a_copy_that_is_cancelled_tells_nobody),
-		TEST(a_copy_ends_a_turn_that_could_wait),
 		TEST(events_resume_where_one_stopped),
 		TEST(a_store_has_one_user),
 		TEST(a_newer_schema_is_refused),
