@@ -67,6 +67,12 @@ def named(m, escrows, *expected):
     return named_in([whole(m, e)[1] for e in escrows], expected)
 
 
+def wait_until_told(m, escrow, *event, **members):
+    """msigd has written it: what a worker says is on its way until then, and lost with msigd."""
+    path = Path(m.api("get_trace", escrow_id=escrow)["path"])
+    wait_for(lambda: of(read(path)[1], *event, **members), f"{event} {members} in the trace")
+
+
 def close_sessions(m):
     for session in m.api("get_sessions"):
         with contextlib.suppress(ApiError):  # it has just made room for something else
@@ -298,6 +304,7 @@ def test_killed_msigd(msigd, either, proxy):
     m = traced(msigd, [watched, *either[1:]])
     escrow = m.open()
     assert watched.held.wait(LIMIT)
+    wait_until_told(m, escrow, "RPC_CALL_START", method="make_multisig", endpoint="w1")
     m.kill()
     go_on.set()
     m.start()
@@ -312,8 +319,7 @@ def test_wallet_rpc_that_was_restarted(msigd, stood, proxy):
     m = traced(msigd, [stood[0], watched, stood[2]])
     escrow = m.open()
     assert watched.held.wait(LIMIT)
-    path = Path(m.api("get_trace", escrow_id=escrow)["path"])
-    wait_for(lambda: of(read(path)[1], "SNAPSHOT_POST_PREPARE", endpoint="w1"), "that on w1 has done its part")
+    wait_until_told(m, escrow, "SNAPSHOT_POST_PREPARE", endpoint="w1")
     stood[0].side.kill_and_restart(0)
     go_on.set()
     m.ready(escrow)
