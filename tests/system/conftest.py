@@ -79,7 +79,7 @@ def nothing_left(root, request):
         left = {pid: what for pid, what in ours(places).items() if pid not in before}
         return not left
     try:
-        wait_for(ended, "the end of what the test started", limit=3)
+        wait_for(ended, "the end of what the test started", limit=30)
     except AssertionError:
         for pid in left:
             os.kill(pid, signal.SIGKILL)

@@ -18,7 +18,7 @@ from machine import LIMIT, wait_for
 from stand_ins import Stood
 from test_msigtrace import causes, made_trace, make_traces
 from test_pollution import put_foreign_wallet
-from test_recovery import hold, kill_worker_held_by
+from test_recovery import hold
 from test_stand_in import REAL_ADDRESSES
 from test_trace import every_step_in_order, of, read, whole
 
@@ -128,15 +128,19 @@ def written_by_msigd(msigd, stood, stand_in, proxy):
         m.end_of(escrows[-1])
         m.idle_again()
 
-    def as_it_goes_on(gate, *what, **how):
-        side = threading.Thread(target=what[0], args=what[1:], kwargs=how)
+    def as_it_goes_on(gate, has_begun, what, **how):
+        side = threading.Thread(target=what, kwargs=how)
         side.start()
+        wait_for(has_begun, f"{what} has begun")
         gate.set()
         side.join()
 
     def stop_and_start(escrow, gate):
-        as_it_goes_on(gate, m.stop)
+        as_it_goes_on(gate, lambda: m.logged("stopping"), m.stop)
         m.start()
+
+    def cancel(escrow, gate):
+        as_it_goes_on(gate, lambda: m.get(escrow)["status"] == "being cancelled", m.api, method="cancel_escrow", escrow_id=escrow)
     run()
     run(exchange_multisig_keys=["swallow"])                     # interrupted, and restored
     for _ in range(12):  # whoever is longest free is taken: sometimes for the same role again
@@ -147,7 +151,7 @@ def written_by_msigd(msigd, stood, stand_in, proxy):
     run(lambda escrow, gate: put_foreign_wallet(stood[0], f"foreign-{escrow}"), "get_attribute", 3)
     run(lambda escrow, gate: os.kill(m.workers(f"setup {escrow}")[0], signal.SIGKILL))
     run(stop_and_start)                                         # taken_up
-    run(lambda escrow, gate: as_it_goes_on(gate, m.api, "cancel_escrow", escrow_id=escrow))
+    run(cancel)
     spares = stand_in()
     other = traced(msigd, [Stood(spares, n) for n in range(3)], spares="true", session_max=1)
     wait_for(lambda: len(other.endpoints("primed")) == 3, "spare wallets")
@@ -158,7 +162,7 @@ def written_by_msigd(msigd, stood, stand_in, proxy):
     other.idle_again()
     slow, go_on = stand_in(), threading.Event()
     late = traced(msigd, [proxy(Stood(slow, 0), lambda method, params, nth: go_on if method == "prepare_multisig" else None),
-                          *[Stood(slow, n) for n in (1, 2)]], setup_timeout="1s")
+                          *[Stood(slow, n) for n in (1, 2)]], setup_timeout="5s")
     timed_out = late.open()
     late.failed(timed_out)
     go_on.set()
@@ -189,6 +193,7 @@ def test_in_ten_good_runs_nothing_is_found(msigd, either):
     for _ in range(10):
         escrows.append(m.open())
         m.ready(escrows[-1])
+        m.idle_again()  # or it would wait for what is being given back
     named(m, escrows)
     for escrow in escrows:
         every_step_in_order(whole(m, escrow)[0])
@@ -260,13 +265,17 @@ def test_two_msigd_on_one_wallet_rpc(msigd, stood, proxy):
     one, other = traced(msigd, [watched, *stood[1:]]), traced(msigd, [Stood(stood[0].side, 0), *stood[1:]])
     first = one.open()
     assert watched.held.wait(LIMIT)
+    path = Path(one.api("get_trace", escrow_id=first)["path"])
+    wait_for(lambda: len(of(read(path)[1], "SNAPSHOT_POST_MAKE_MULTISIG")) == 2, "the others' make_multisig")
     second = other.open()
     other.ready(second)
+    other.idle_again()
+    theirs = whole(other, second)[1]
+    other.stop()  # or its verification comes in between
     go_on.set()
     one.end_of(first)
-    for m in (one, other):
-        m.idle_again()
-    found = named_in([whole(one, first)[1], whole(other, second)[1]], ["two_parties", "wallet_closed"])
+    one.idle_again()
+    found = named_in([whole(one, first)[1], theirs], ["two_parties", "wallet_closed"])
     assert found["two_parties"]["other_escrow"] in (first, second)
 
 
@@ -290,8 +299,14 @@ def test_killed_worker(msigd, rpcs, proxy):
     watched = proxy(rpcs[0], rule)
     m = traced(msigd, [watched, *rpcs[1:]])
     m.expect("worker_died")
-    escrow = kill_worker_held_by(watched, m)
+    escrow = m.open()
+    assert watched.held.wait(LIMIT)
+    pid, = m.workers(f"setup {escrow}")
+    os.kill(pid, signal.SIGSTOP)
+    answered = watched.answered
     go_on.set()
+    wait_for(lambda: watched.answered > answered, "the answer")
+    os.kill(pid, signal.SIGKILL)
     m.ready(escrow)
     found = named(m, [escrow], "worker_killed")["worker_killed"]
     assert "SIGKILL" in found["what"] and f"make_multisig on the wallet-rpc on port {watched.port}" in found["what"]
@@ -360,6 +375,7 @@ def test_message_of_an_earlier_escrow(msigd, either, proxy):
     m.expect("report_refused", "worker_died")
     earlier = m.open()
     m.ready(earlier)
+    m.idle_again()
     escrow = m.open()
     assert f"make_multisig on w1 gave a message that attempt 1 of escrow {earlier} has" in m.failed(escrow)["reason"]
     found = named(m, [escrow, earlier], "foreign_message")["foreign_message"]
@@ -449,7 +465,7 @@ def test_wallet_rpc_that_refuses(msigd, stood):
 def test_time_that_ran_out(msigd, either, proxy):
     go_on, rule = hold("prepare_multisig")
     watched = proxy(either[0], rule)
-    m = traced(msigd, [watched, *either[1:]], setup_timeout="20s" if FULL else "1s")
+    m = traced(msigd, [watched, *either[1:]], setup_timeout="20s" if FULL else "5s")
     escrow = m.open()
     m.failed(escrow)
     go_on.set()

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import ApiError, UnixConnection, fake, section
+from harness import ApiError, UnixConnection, fake
 from machine import LIMIT, wait_for
 from test_calibrate import metric
 from test_check import SOME_ID, add_ready, change_store
-from test_recovery import interruptions
+from test_recovery import hold, interruptions
 from test_repair_safety import in_background
 
 STORE_FAILED = 7
@@ -149,18 +149,17 @@ def test_wallet_whose_new_name_was_not_stored_is_told_by_its_old_one(with_worker
     told()
 
 
-def test_time_that_passes_while_the_disk_is_full_is_no_failure(msigd, stand_in, small_disk):
-    rpcs = stand_in()
-    rpcs.order("delay", call="prepare_multisig", value=1500)
-    m = msigd([section(f"w{n}", f"http://127.0.0.1:{rpcs.port + n}", **{"wallet-dir": rpcs.wallets}) for n in range(3)],
-              setup_timeout="4s", max_attempts=1, **{"state-dir": small_disk.path})
+def test_time_that_passes_while_the_disk_is_full_is_no_failure(msigd, stood, proxy, small_disk):
+    go_on, rule = hold("prepare_multisig")
+    first = proxy(stood[0], rule)
+    m = msigd([first, *stood[1:]], setup_timeout="8s", max_attempts=1, **{"state-dir": small_disk.path})
     m.expect(*TROUBLE)
     escrow = m.open()
-    wait_for(lambda: "prepare_multisig" in m.get(escrow)["status"], "its calls")
+    assert first.held.wait(LIMIT)
     fill_and_be_refused(m, small_disk)
+    go_on.set()
     wait_for(lambda: "waits for the store" in m.get(escrow)["status"], "the escrow waits")
     wait_for(lambda: not m.workers(f"setup {escrow}"), "its worker's time is over")
-    rpcs.order("delay", call="prepare_multisig", value=0)
     small_disk.empty()
     assert m.ready(escrow)["attempt"] == 1
     (cause, reason), = interruptions(m, escrow)

@@ -49,6 +49,7 @@ def test_only_the_wallet_that_is_homeless_moves_and_where_it_can_be_written(msig
     m.api("set_endpoint", name="other", state="in")
     m.wait_endpoint("other", "idle")
     m.api("set_endpoint", name="vendor", state="out")
+    m.wait_steps(escrow, 2, 2)          # what the others did is on record
     kill_worker(m, escrow)
     go_on.set()
     found = m.ready(escrow)
@@ -88,8 +89,8 @@ def test_wallet_without_copy_is_waited_for_and_the_status_says_where(msigd, one_
     m.wait_idle(3)
     escrow = m.open()
     m.wait_endpoint("vendor", "down")
-    status = wait_for(lambda: (text := m.get(escrow)["status"]).startswith("waits for") and text, "it waits")
-    assert status.startswith("waits for endpoint vendor, where the vendor's wallet is (")
+    wanted = "waits for endpoint vendor, where the vendor's wallet is ("  # before that, for those that are being probed
+    wait_for(lambda: m.get(escrow)["status"].startswith(wanted), "it waits for the vendor's endpoint")
     assert m.api("get_status")["queue"]["length"] == 1
     assert "\nmsigd_queue_length 1\n" in m.http("GET", "/metrics")[2].decode()
     before = wallets(m.get(escrow))

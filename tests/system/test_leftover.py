@@ -131,7 +131,7 @@ def test_worker_that_holds_an_endpoint_only_is_killed_when_that_is_looked_at(wit
         assert held.stdout.readline() == b"held\n"
         m.start()
         assert held.wait(LIMIT) == -signal.SIGKILL
-        line, = m.logged("worker_leftover_killed")
+        line, = wait_for(lambda: m.logged("worker_leftover_killed"), "a word of it")
         assert line["pid"] == held.pid and line["holder"] == f"pid {held.pid}, tend"
     finally:
         held.kill()
