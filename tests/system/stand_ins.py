@@ -63,7 +63,7 @@ class StandIn(Side):
     def start(*arguments):
         process = subprocess.Popen([STAND_IN, *map(str, arguments)], stdin=subprocess.DEVNULL)
         ports = [int(arguments[i + 1]) for i, a in enumerate(arguments) if a in ("--port-base", "--control-port")]
-        wait_for(lambda: process.poll() is not None or all(map(listens, ports)), "the stand-in", limit=10)
+        wait_for(lambda: process.poll() is not None or all(map(listens, ports)), "the stand-in")
         assert process.poll() is None
         return process
 

@@ -111,27 +111,33 @@ class Crowd:
 
     def __init__(self, proxy, rpcs, apart):
         self.apart, self.times, self.lock = apart, [], threading.Lock()
-        self.proxies = [proxy(rpc, self.rule) for rpc in rpcs]
+        self.proxies = [proxy(rpc, self.rule()) for rpc in rpcs]
 
-    def rule(self, method, _params, _nth):
-        if method != "make_multisig":
-            return None
-        with self.lock:
-            self.times.append(time.monotonic())
-            crowded = len(self.times) > 1 and self.times[-1] - self.times[-2] < self.apart
-        return {"error": {"code": -1, "message": "crowded"}} if crowded else None
+    def rule(self):
+        before = [0]  # when this wallet's call before that came: it was sent after
+
+        def refuses(method, _params, _nth):
+            now = time.monotonic()
+            if method != "make_multisig":
+                before[0] = now
+                return None
+            with self.lock:
+                crowded = bool(self.times) and now - self.times[-1][1] < self.apart
+                self.times.append((before[0], now))
+            return {"error": {"code": -1, "message": "crowded"}} if crowded else None
+        return refuses
 
 
 def test_least_stagger_is_found_by_halving(msigd, rpcs, proxy):
-    crowd = Crowd(proxy, rpcs, 0.7)
+    crowd = Crowd(proxy, rpcs, 1.5)
     m = msigd(crowd.proxies, stagger_delay="30s")
     before = files(rpcs)
-    found = m.api("calibrate", trials=1, max_ms=2000)
-    assert (found["stagger_ms"], found["configured_ms"], found["left"]) == (1000, 30000, [])
-    assert [(s["stagger_ms"], s["failed"]) for s in found["steps"]] == [(0, 1), (2000, 0), (1000, 0), (500, 1)]
+    found = m.api("calibrate", trials=1, max_ms=4000)
+    assert (found["stagger_ms"], found["configured_ms"], found["left"]) == (2000, 30000, [])
+    assert [(s["stagger_ms"], s["failed"]) for s in found["steps"]] == [(0, 1), (4000, 0), (2000, 0), (1000, 1)]
     assert all("crowded" in s["reasons"][0] and s["setup_ms"] is None for s in found["steps"] if s["failed"])
     assert [(e["stagger_ms"], e["ok"], "crowded" in e.get("reason", "")) for e in calibrate_events(m)] == [
-        (0, False, True), (2000, True, False), (1000, True, False), (500, False, True)]
+        (0, False, True), (4000, True, False), (2000, True, False), (1000, False, True)]
     assert files(rpcs) == before
     m.idle_again()
 
@@ -304,7 +310,7 @@ def test_stagger_delay_is_kept_and_measured(msigd, rpcs, proxy):
     m = msigd(crowd.proxies, stagger_delay="300ms")
     escrow = m.open()
     m.ready(escrow)
-    gaps = [b - a for a, b in zip(crowd.times, crowd.times[1:])]
+    gaps = [b[1] - a[0] for a, b in zip(crowd.times, crowd.times[1:])]
     assert len(gaps) == 2 and min(gaps) >= 0.3, gaps
     delays = m.logged("delay", escrow=escrow, kind="stagger")
     assert [(d["role"], d["asked_ms"]) for d in delays] == [("vendor", 300), ("arbiter", 300)]
@@ -410,17 +416,20 @@ def test_managed_endpoint_that_is_polluted_twice_is_restarted(msigd, rpcs):
         events.wait(escrow_id=escrow, type="step", role=role, call="prepare_multisig")
     events.close()
     names = {p["role"]: p["endpoint"] for p in m.get(escrow)["participants"]}
+    worker, = m.workers(f"setup {escrow}")
 
     def call(role, method, **params):
         login = re.search(r"rpc-login=(\S+)", (m.run / f"{names[role]}.conf").read_text()).group(1)
         return digest_call(m.endpoint(names[role])["url"], login, method, **params)
-    # the vendor's turn comes eight seconds after the buyer's
+    # the vendor's turn comes eight seconds after the buyer's, and not before this is done
+    os.kill(worker, signal.SIGSTOP)
     rpcs[0].call("create_wallet", filename="stranger", password="", language="English")
     infos = [rpcs[0].call("prepare_multisig", enable_multisig_experimental=True)["multisig_info"],
              call("arbiter", "prepare_multisig", enable_multisig_experimental=True)["multisig_info"]]
     rpcs[0].call("close_wallet")
     pid = int((m.run / f"{names['vendor']}.pid").read_text().split()[0])
     call("vendor", "make_multisig", multisig_info=infos, threshold=2, password="another")
+    os.kill(worker, signal.SIGCONT)
     wait_for(lambda: m.logged("managed_restarted", endpoint=names["vendor"]), "its restart")
     assert names["vendor"] in str(m.logged("wallet_polluted"))
     found = m.ready(escrow)     # from the copy of its wallet

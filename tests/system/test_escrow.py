@@ -41,12 +41,11 @@ def test_one_escrow(msigd, rpcs):
     assert len({p["endpoint"] for p in found["participants"]}) == 3 and len({p["wallet"] for p in found["participants"]}) == 3
     assert found["multisig_state"] == {"version": 1, "phase": "Ready", "address": found["address"], "finalized_at": found["finalized_at"]}
     assert found["created_at"] <= found["finalized_at"] and found["elapsed_ms"] == found["finalized_at"] - found["created_at"]
-    m.idle_again()
-    assert m.endpoints("idle") == ["w1", "w2", "w3"]
+    wait_for(lambda: m.endpoints("idle") == ["w1", "w2", "w3"], "every endpoint given back")
     phases = [(e["phase"], e.get("round")) for e in m.history(escrow) if e["type"] == "phase"]
     assert phases == [("Preparing", None), ("Exchanging", 2), ("Exchanging", 3), ("Exchanging", 4), ("Ready", None)]
     # once nothing else is under way, its wallets are opened from disk
-    assert found["verified_at"] is None
+    assert found["verified_at"] is None or found["verified_at"] > found["finalized_at"]
     assert wait_for(lambda: m.get(escrow)["verified_at"], "its verification") >= found["finalized_at"]
     assert "good" in m.get(escrow)["status"]
     m.stop()
@@ -74,6 +73,8 @@ def test_every_wallet_gets_all_three_messages_and_is_proven_before(msigd, rpcs, 
             assert given[0] == given[1] == given[2] == sorted(set(given[0])) and len(given[0]) == 3
     for p in proxies:
         methods = [call[0] for call in p.calls]
+        if "open_wallet" in methods:  # it is being verified
+            methods = methods[:methods.index("open_wallet")]
         for place, method in enumerate(methods):
             # law 3: the wallet is proven directly before each call that changes it, and what it says is stored
             if method in ("prepare_multisig", "make_multisig", "exchange_multisig_keys"):
@@ -208,7 +209,7 @@ def test_ca_file_replaces_the_machines_authorities(msigd, wallet_rpc, folder):
     m.configure([section("w1", rpc.url, **{"ca-file": foreign})])
     m.api("reload")
     assert "certificate" in wait_for(lambda: m.endpoint("w1").get("reason"), "the reason").lower()
-    assert m.endpoint("w1")["state"] == "down"
+    m.wait_endpoint("w1", "down")
 
 
 def test_reopen_gate_verifies_before_it_publishes(msigd, rpcs, proxy):
@@ -229,17 +230,20 @@ def test_gate_that_changes_meanwhile_is_the_next_attempts(msigd, rpcs, proxy):
     m.configure([watched, *rpcs[1:]])
     assert "gate" in m.api("reload")["changed"]
     go_on.set()
-    # nothing was opened from disk for it yet
-    assert m.ready(escrow)["verified_at"] is None
+    found = m.ready(escrow)
+    assert found["verified_at"] is None or found["verified_at"] > found["finalized_at"]  # not at once, as that gate does
 
 
-def test_wallet_that_cannot_be_opened_again_is_told_loudly(msigd, rpcs):
-    m = msigd([section(f"w{n}", one, wallet_dir="") for n, one in enumerate(rpcs, 1)])
+def test_wallet_that_cannot_be_opened_again_is_told_loudly(msigd, rpcs, proxy):
+    go_on, watched = threading.Event(), proxy(rpcs[0])
+    watched.rule = lambda method, params, nth: go_on if method == "close_wallet" and "create_wallet" in watched.counts else None
+    m = msigd([section(f"w{n}", one, wallet_dir="") for n, one in enumerate([watched, *rpcs[1:]], 1)])
     m.expect("escrow_not_verified", "wallet_not_repaired")
     escrow = m.open()
     wallet = m.ready(escrow)["participants"][2]["wallet"]
     path = rpcs[0].wallets / f"{wallet}.keys"
     path.rename(f"{path}.away")
+    go_on.set()  # only after its worker has ended they are looked at
     events = m.events(escrow=escrow)
     assert events.wait(type="not_verified")["reason"]
     events.close()

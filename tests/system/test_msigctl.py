@@ -142,10 +142,12 @@ def test_watch_shows_events_as_they_come(m):
         watch.stdout.close()
 
 
-def test_wait_shows_progress_on_a_terminal(msigd, rpcs):
-    m = msigd(rpcs)
+def test_wait_shows_progress_on_a_terminal(msigd, rpcs, proxy):
+    go_on = threading.Event()
+    m = msigd([proxy(rpcs[0], lambda method, params, nth: go_on if method == "make_multisig" else None), *rpcs[1:]])
     child = on_terminal(m, "open", "--wait")
     child.expect("Exchanging")
+    go_on.set()
     child.expect(pexpect.EOF)
     shown = child.before
     child.close()

@@ -54,7 +54,7 @@ def assert_good(m, rpcs, found):
 
 
 def verified(m, escrow):
-    return wait_for(lambda: (e := m.get(escrow))["verified_at"] and e, "its verification", limit=40)
+    return wait_for(lambda: (e := m.get(escrow))["verified_at"] and e, "its verification")
 
 
 def damage(m, escrow, column, *roles):

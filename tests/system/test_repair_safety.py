@@ -81,7 +81,7 @@ def test_session_waits_while_its_wallets_are_repaired(with_worker, folder):
 
 def test_stop_of_a_repair_whose_worker_has_no_turn_yet_is_no_failure(with_worker):
     m = with_worker(fake("silent at x"), start=False)
-    m.configure([section("w1", "http://127.0.0.1:1"), *[section(f"x{n}", f"http://127.0.0.1:1{n}") for n in range(4)]])
+    m.configure([section("w1", "http://127.0.0.1:1"), *[section(f"x{n}", f"http://127.0.0.1:1{n}") for n in range(24)]])
     m.start()
     m.stop()
     add_ready(m)
@@ -210,6 +210,7 @@ def test_file_that_says_whose_a_spare_wallet_became_goes_with_it(msigd, three, p
     wait_for(lambda: m.get(escrow)["status"] == "being cancelled", "it is being cancelled")
     go_on.set()
     assert told()["reason"] == "cancelled"
+    wait_for(lambda: len(m.endpoints("primed")) == 3, "its wallets are closed")
     m.api("reload")
     wait_for(lambda: not wallets & {p.stem for p in place.glob("*.keys")}, "its wallets are removed")
     wait_for(lambda: list(place.glob(f"{escrow}*.spare")) == [other], "and what is said of them")

@@ -64,8 +64,13 @@ def test_after_ready_the_wallets_stay_open_and_are_asked(msigd, six):
     assert after["uses"] == 1 and after["last_used"] > session["last_used"] and after["since"] == session["since"]
 
 
+def verified_at_once(msigd, endpoints):
+    """One that looks at no wallet two seconds later, when a session may be wanted: it has done so before."""
+    return msigd(endpoints, session_max=10, gate="reopen")
+
+
 def test_the_second_request_finds_it(msigd, six):
-    m = msigd(six, session_max=10)
+    m = verified_at_once(msigd, six)
     escrow = open_ready(m)
     wait_sessions(m, escrow)
     m.api("close_session", escrow_id=escrow)
@@ -79,7 +84,7 @@ def test_the_second_request_finds_it(msigd, six):
 
 
 def test_ten_at_once_make_one(msigd, six):
-    m = msigd(six, session_max=10)
+    m = verified_at_once(msigd, six)
     escrow = open_ready(m)
     wait_sessions(m, escrow)
     m.api("close_session", escrow_id=escrow)
@@ -129,7 +134,7 @@ def test_wallets_of_one_that_is_not_ready_are_not_asked(msigd, dead):
 def test_the_least_recently_used_goes_first(msigd, folder):
     nine = start_wallet_rpcs(folder / "nine", 9)
     try:
-        m = msigd(nine, session_max=10)
+        m = verified_at_once(msigd, nine)
         first, second = open_ready(m), open_ready(m)
         wait_sessions(m, first, second)
         refresh(m, first)           # now the second is the one not used for longest
@@ -142,7 +147,7 @@ def test_the_least_recently_used_goes_first(msigd, folder):
 
 
 def test_three_endpoints_are_left_for_the_next_escrow(msigd, six):
-    m = msigd(six, session_max=10)
+    m = verified_at_once(msigd, six)
     first = open_ready(m)
     wait_sessions(m, first)
     assert len(m.endpoints("idle")) == 3
@@ -264,7 +269,7 @@ def test_one_that_is_asked_without_pause_makes_room_too(msigd, six):
 def test_a_request_sends_no_other_session_away_for_nothing(msigd, folder):
     twelve = start_wallet_rpcs(folder / "twelve", 12)
     try:
-        m = msigd(twelve, session_max=10)
+        m = verified_at_once(msigd, twelve)
         first, second, third = (open_ready(m) for _ in range(3))
         wait_sessions(m, first, second, third)
         m.api("close_session", escrow_id=first)
@@ -314,7 +319,7 @@ def test_a_stale_session_is_opened_anew(msigd, six):
 
 
 def test_wallets_that_cannot_be_opened_are_told(msigd, six):
-    m = msigd(six, session_max=10)
+    m = verified_at_once(msigd, six)
     escrow = open_ready(m)
     wait_sessions(m, escrow)
     m.api("close_session", escrow_id=escrow)
@@ -382,8 +387,8 @@ def test_a_worker_that_dies_right_after_it_has_published(msigd, six, proxy):
     os.kill(m.process.pid, signal.SIGSTOP)
     try:
         go_on.set()
-        # it has said what it had to say once it sleeps on its descriptors, and goes on sleeping
-        wait_for(lambda: all(asleep(worker) or time.sleep(0.01) for _ in range(50)), "the worker waits for its ack")
+        # it has said what it had to say once it has every answer, sleeps on its descriptors, and goes on sleeping
+        wait_for(lambda: all(p.answered == len(p.calls) for p in held) and all(asleep(worker) or time.sleep(0.01) for _ in range(50)), "the worker waits for its ack")
         os.kill(worker, signal.SIGKILL)
     finally:
         os.kill(m.process.pid, signal.SIGCONT)

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from harness import ApiError, Store, look_at_wallet, section, unseal
-from machine import wait_for
+from machine import LIMIT, wait_for
 from wallet_rpcs import WalletError, start_wallet_rpcs
 
 
@@ -94,7 +94,7 @@ def test_spares_are_switched_on_and_off_by_reload(msigd, three):
 
 def test_who_waits_inherits_the_wallet_that_is_being_made(msigd, three):
     m = msigd(three, spares="true")
-    wait_for(lambda: len(m.endpoints("tending")) == 3, "all three tended")
+    wait_for(lambda: len({line["endpoint"] for line in m.logged("endpoint", state="tending")}) == 3, "all three tended")
     escrow = m.ready(m.open())
     assert all(p["wallet"].startswith("msigd-") for p in escrow["participants"])
     assert metric(m, "spares_used") == 3
@@ -192,12 +192,21 @@ def test_a_spare_is_opened_again_after_a_restart_of_its_wallet_rpc(msigd, three)
     assert all_primed(m) == spares and metric(m, "spares_made") == 0
 
 
-def test_a_tending_worker_that_is_killed_leaves_nothing(msigd, three):
-    m = msigd(three, spares="true")
+def test_a_tending_worker_that_is_killed_leaves_nothing(msigd, three, proxy):
+    made, go_on = [], threading.Event()
+
+    def rule(method, _params, nth):
+        if method != "set_attribute" or nth > 1:
+            return None
+        made.append(nth)
+        go_on.wait(LIMIT)
+        return "drop"  # or it would come to another wallet
+    m = msigd([proxy(rpc, rule) for rpc in three], spares="true")
     m.expect("worker_died")
-    wait_for(lambda: m.workers("tend") and len(m.endpoints("tending")) == 3 and wallet_files(three[0]), "wallets being made")
+    wait_for(lambda: len(made) == 3, "a wallet at each")
     for pid in m.workers("tend"):
         os.kill(pid, signal.SIGKILL)
+    go_on.set()
     spares = all_primed(m)
     m.ready(m.open())
     m.stop()
@@ -292,10 +301,14 @@ def _url(msigd, endpoint):
     return re.search(rf'endpoint "{endpoint}" {{[^}}]*url = "([^"]+)"', text).group(1)
 
 
-def test_an_endpoint_taken_out_while_it_is_tended_goes_out_afterwards(msigd, three):
-    m = msigd(three, spares="true")
-    wait_for(lambda: m.endpoint("w1")["state"] == "tending", "w1 is tended")
+def test_an_endpoint_taken_out_while_it_is_tended_goes_out_afterwards(msigd, three, proxy):
+    go_on = threading.Event()
+    watched = proxy(three[0], lambda method, params, nth: go_on if (method, nth) == ("create_wallet", 1) else None)
+    m = msigd([watched, *three[1:]], spares="true")
+    assert watched.held.wait(LIMIT)
+    assert m.endpoint("w1")["state"] == "tending"
     m.api("set_endpoint", name="w1", state="out")
+    go_on.set()
     m.wait_endpoint("w1", "out")
     m.api("set_endpoint", name="w1", state="in")
     m.wait_endpoint("w1", "primed")
