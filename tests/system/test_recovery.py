@@ -47,11 +47,11 @@ def test_endpoint_that_comes_back_is_waited_for(msigd, rpcs, proxy):
     assert len(watched.made("create_wallet")) == len(watched.made("make_multisig")) == 1
 
 
-def test_max_attempts_is_kept_and_retry_begins_anew(msigd, rpcs, proxy):
+def test_max_attempts_is_kept_and_retry_begins_anew(msigd, stood, proxy):
     broken = threading.Event()
     broken.set()
-    watched = proxy(rpcs[0], lambda method, params, number: "swallow" if method == "prepare_multisig" and broken.is_set() else None)
-    m = msigd([watched, *rpcs[1:]], max_attempts=2)
+    watched = proxy(stood[0], lambda method, params, number: "swallow" if method == "prepare_multisig" and broken.is_set() else None)
+    m = msigd([watched, *stood[1:]], max_attempts=2)
     escrow = m.open()
     found = m.failed(escrow)
     assert found["attempt"] == 2 and "attempt 2 of 2" in found["reason"] and "prepare_multisig" in found["reason"]

@@ -1,4 +1,5 @@
-"""Sessions: the wallets of a Ready escrow kept open, for as long as there is room."""
+"""Sessions: the wallets of a Ready escrow kept open, for as long as there is room. On
+real wallets, but where it takes many."""
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import pytest
 
 from harness import ROLES, STAGE, ApiError, section
 from machine import free_ports, together, wait_for
+from stand_ins import Stood
 from wallet_rpcs import start_wallet_rpcs
 
 
@@ -131,19 +133,19 @@ def test_wallets_of_one_that_is_not_ready_are_not_asked(msigd, dead):
 
 # --- room -------------------------------------------------------------------------------
 
-def test_the_least_recently_used_goes_first(msigd, folder):
-    nine = start_wallet_rpcs(folder / "nine", 9)
-    try:
-        m = verified_at_once(msigd, nine)
-        first, second = open_ready(m), open_ready(m)
-        wait_sessions(m, first, second)
-        refresh(m, first)           # now the second is the one not used for longest
-        third = open_ready(m)       # needs the last three: then none would be left
-        wait_sessions(m, first, third)
-        wait_for(lambda: metric(m, "sessions_evicted") == 1, "the other has gone")
-    finally:
-        for one in nine:
-            one.kill()
+def stood_threes(stand_in, count):
+    sides = [stand_in() for _ in range(count)]
+    return [Stood(side, number) for side in sides for number in range(3)]
+
+
+def test_the_least_recently_used_goes_first(msigd, stand_in):
+    m = verified_at_once(msigd, stood_threes(stand_in, 3))
+    first, second = open_ready(m), open_ready(m)
+    wait_sessions(m, first, second)
+    refresh(m, first)           # now the second is the one not used for longest
+    third = open_ready(m)       # needs the last three: then none would be left
+    wait_sessions(m, first, third)
+    wait_for(lambda: metric(m, "sessions_evicted") == 1, "the other has gone")
 
 
 def test_three_endpoints_are_left_for_the_next_escrow(msigd, six):
@@ -266,19 +268,14 @@ def test_one_that_is_asked_without_pause_makes_room_too(msigd, six):
             thread.join()
 
 
-def test_a_request_sends_no_other_session_away_for_nothing(msigd, folder):
-    twelve = start_wallet_rpcs(folder / "twelve", 12)
-    try:
-        m = verified_at_once(msigd, twelve)
-        first, second, third = (open_ready(m) for _ in range(3))
-        wait_sessions(m, first, second, third)
-        m.api("close_session", escrow_id=first)
-        refresh(m, first)
-        wait_sessions(m, first, second, third)
-        assert metric(m, "sessions_evicted") == 0
-    finally:
-        for one in twelve:
-            one.kill()
+def test_a_request_sends_no_other_session_away_for_nothing(msigd, stand_in):
+    m = verified_at_once(msigd, stood_threes(stand_in, 4))
+    first, second, third = (open_ready(m) for _ in range(3))
+    wait_sessions(m, first, second, third)
+    m.api("close_session", escrow_id=first)
+    refresh(m, first)
+    wait_sessions(m, first, second, third)
+    assert metric(m, "sessions_evicted") == 0
 
 
 # --- ends -------------------------------------------------------------------------------
