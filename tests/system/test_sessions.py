@@ -385,7 +385,8 @@ def test_a_worker_that_dies_right_after_it_has_published(msigd, six, proxy):
     try:
         go_on.set()
         # it has said what it had to say once it has every answer, sleeps on its descriptors, and goes on sleeping
-        wait_for(lambda: all(p.answered == len(p.calls) for p in held) and all(asleep(worker) or time.sleep(0.01) for _ in range(50)), "the worker waits for its ack")
+        wait_for(lambda: all(p.answered == len(p.calls) for p in held) and
+                 all(asleep(worker) or time.sleep(0.01) for _ in range(50)), "the worker waits for its ack")
         os.kill(worker, signal.SIGKILL)
     finally:
         os.kill(m.process.pid, signal.SIGCONT)

@@ -13,40 +13,20 @@
 #include <cmocka.h>
 
 #include "common/config.h"
+#include "tests/unit/folder.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-static char folder[] = "/tmp/msigd-test-config.XXXXXX";
 static char file[sizeof folder + 16];
 
 static int
-make_folder(void **state)
+set_up(void **state)
 {
-	(void)state;
-	if (mkdtemp(folder) == NULL)
-		return -1;
+	int made = make_folder(state);
+
 	snprintf(file, sizeof file, "%s/msigd.conf", folder);
 	unsetenv("ENABLE_INSTRUMENTATION");
-	return 0;
-}
-
-static int
-remove_folder(void **state)
-{
-	(void)state;
-	unlink(file);
-	return rmdir(folder);
-}
-
-static void
-write_file(const char *path, const void *data, size_t size, mode_t mode)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-
-	assert_int_not_equal(fd, -1);
-	assert_int_equal(write(fd, data, size), size);
-	assert_int_equal(fchmod(fd, mode), 0);
-	close(fd);
+	return made;
 }
 
 static struct config *
@@ -723,5 +703,5 @@ main(void)
 		cmocka_unit_test(takes_many_endpoints),
 	};
 
-	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+	return cmocka_run_group_tests(tests, set_up, remove_folder);
 }

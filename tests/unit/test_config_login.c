@@ -26,17 +26,6 @@ set_up(void **state)
 	return made;
 }
 
-static void
-write_file(const char *path, const void *data, size_t size, mode_t mode)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-
-	assert_int_not_equal(fd, -1);
-	assert_int_equal(write(fd, data, size), size);
-	assert_int_equal(fchmod(fd, mode), 0);
-	close(fd);
-}
-
 static char *
 read_login(const char *data, size_t size, mode_t mode, char *why, size_t why_size)
 {
